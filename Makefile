@@ -1,0 +1,48 @@
+# Two commands: `make run` and `make test`. Both install what they need first.
+
+PROFILE ?= dev
+TILLWATCH = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tillwatch
+
+.PHONY: help run test build tools engine check fmt clippy doc deny bench fuzz clean
+
+help:            ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+run: build engine ## everything in one process with simulated traffic: http://127.0.0.1:9090
+	@scripts/demo $(TILLWATCH)
+
+test: tools engine ## every test, against the real engine and a real browser
+	cargo nextest run --workspace --locked
+	cargo test --workspace --doc --locked
+
+build:
+	cargo build --locked --profile $(PROFILE)
+
+tools:           ## what tests need beside cargo: nextest, a browser
+	@scripts/tools
+
+engine: build    ## the embedded ClickHouse, fetched once
+	@$(TILLWATCH) engine fetch
+
+check: fmt clippy doc deny ## what CI checks beside the tests
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+deny:            ## licences and advisories of dependencies
+	cargo deny --locked check
+
+bench:           ## micro benchmarks of the hot paths
+	cargo bench --workspace --locked
+
+fuzz:            ## two minutes of each fuzz target
+	cd crates/payments/fuzz && for target in verify normalize; do cargo +nightly fuzz run $$target -- -max_total_time=120 || exit 1; done
+
+clean:
+	cargo clean

@@ -1,0 +1,6 @@
+//! The engine without ClickHouse: scripted evaluations through real rules, the real machine and a real state file.
+
+mod alarms;
+mod blind;
+mod restart;
+mod world;

@@ -1,0 +1,123 @@
+//! Without ClickHouse: nothing fires, nothing resolves, and one page says that alerting is degraded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use payments::{Currency, UnixMillis};
+use runtime::telemetry::Telemetry;
+
+use super::world::{START, TICK, TICK_MS, settings, shipped};
+use crate::engine::{DEGRADED, Engine, StepReport};
+use crate::observations::Observations;
+use crate::page::{Action, Rates, title};
+use crate::reader::Reader;
+use crate::rules::Rules;
+use crate::slice::{Dimension, Slice};
+use crate::state::{Episode, Phase};
+use crate::storage::{Book, RuleRecord, Storage, Tracked};
+
+const IDS: [&str; 3] = ["issuer-declines", "provider-failures", "dead-source"];
+
+fn engine(folder: &std::path::Path, rules: Rules, book: Book) -> Engine {
+    // Nothing listens on port 1: every query fails at once.
+    let client = clickhouse::Client::default().with_url("http://127.0.0.1:1");
+    Engine {
+        rules,
+        reader: Reader::new(client, Duration::from_secs(5)),
+        storage: Storage::open(&folder.join("alerting.sqlite")).unwrap(),
+        observations: Arc::new(Observations::new(&Telemetry::for_tests().unwrap().meter("alerting"))),
+        settings: settings(),
+        rates: Rates { reporting: Currency::USD, of: std::collections::BTreeMap::new() },
+        interval: TICK,
+        stale_after_ms: 60_000,
+        book: Arc::new(book),
+    }
+}
+
+fn rules() -> Rules {
+    IDS.map(|id| (id.to_owned(), shipped(id))).into_iter().collect()
+}
+
+async fn steps(engine: &mut Engine, count: i64) -> Vec<StepReport> {
+    let mut reports = Vec::new();
+    for index in 0..count {
+        reports.push(engine.step(UnixMillis(START.0 + index * TICK_MS)).await.unwrap());
+    }
+    reports
+}
+
+/// A book in which the first rule has an open incident.
+fn with_incident(hash: &str) -> Book {
+    let slice = Slice::new(&[Dimension::Issuer], vec!["Harbour Bank".to_owned()]);
+    let mut tracked = Tracked::new(slice.clone());
+    tracked.state.phase = Phase::Firing;
+    tracked.state.episode = Some(Episode {
+        incident_id: 4,
+        dedup_key: "9f2c4e1ab07d43c2a1d35e6f7a8b9c0d".to_owned(),
+        started_at: START,
+        reopened: false,
+        flapping: false,
+    });
+    tracked.page = Some(crate::page::tests::outage());
+    tracked.channels = vec!["chat".to_owned()];
+    let mut book = Book { last_incident_id: 4, ..Book::default() };
+    book.slices.insert(("issuer-declines".to_owned(), slice.key()), tracked);
+    book.rules.insert("issuer-declines".to_owned(), RuleRecord { hash: hash.to_owned(), failures: 0 });
+    book
+}
+
+#[tokio::test]
+async fn three_failures_in_a_row_page_once_however_many_rules_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(folder.path(), rules(), Book::default());
+    let reports = steps(&mut engine, 8).await;
+    let pages: Vec<_> = reports
+        .iter()
+        .enumerate()
+        .flat_map(|(tick, report)| {
+            report.changes.messages.iter().map(move |(channel, message)| (tick, channel.as_str(), message))
+        })
+        .collect();
+    let told: Vec<_> =
+        pages.iter().map(|(tick, channel, message)| (*tick, *channel, message.action)).collect();
+    assert_eq!(told, [(2, "chat", Action::Trigger), (2, "log", Action::Trigger)]);
+    assert_eq!(title(&pages[0].2.page), "P2 Alerting degraded: 3 rules cannot be evaluated");
+    assert_eq!(reports[2].changes.transitions[0].rule_id, DEGRADED);
+}
+
+#[tokio::test]
+async fn an_open_incident_is_frozen_and_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = shipped("issuer-declines").hash;
+    let mut engine = engine(folder.path(), rules(), with_incident(&hash));
+    let reports = steps(&mut engine, 40).await;
+    let of_incident: Vec<_> = reports
+        .iter()
+        .flat_map(|report| &report.changes.messages)
+        .filter(|(_, message)| message.page.incident_id == 8)
+        .collect();
+    assert_eq!(of_incident.len(), 1, "one update, never a resolve");
+    assert_eq!(of_incident[0].1.action, Action::Update);
+    assert!(of_incident[0].1.line.contains("⚠ frozen: ClickHouse does not answer; last known 91% declined"));
+    let key = ("issuer-declines".to_owned(), r#"{"issuer":"Harbour Bank"}"#.to_owned());
+    assert_eq!(engine.book.slices[&key].state.phase, Phase::Firing);
+}
+
+#[tokio::test]
+async fn an_edited_or_deleted_rule_closes_its_incident_with_that_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut edited = engine(folder.path(), rules(), with_incident("hash of an older file"));
+    let report = steps(&mut edited, 1).await.remove(0);
+    let (channel, message) = &report.changes.messages[0];
+    assert_eq!((channel.as_str(), message.action), ("chat", Action::Resolve));
+    assert_eq!(message.line, "closed: rule changed, 12:00 UTC");
+    assert!(!report.changes.book.slices.keys().any(|key| key.0 == "issuer-declines"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut others = rules();
+    others.remove("issuer-declines");
+    let mut deleted = engine(folder.path(), others, with_incident("any"));
+    let report = steps(&mut deleted, 1).await.remove(0);
+    assert_eq!(report.changes.messages[0].1.line, "closed: rule deleted, 12:00 UTC");
+    assert_eq!(report.changes.transitions[0].reason, "rule_deleted");
+}

@@ -1,0 +1,354 @@
+//! One tick's work on a copy of the memory: judging samples, moving slices, collecting what must be written. Pure.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use payments::UnixMillis;
+
+use super::pages::{self, PageSettings};
+use crate::page::{Action, Message};
+use crate::rules::{Evaluation, Findings, Instants, Rule, Sample};
+use crate::state::{CloseReason, Episode, Health, Move, Reading, Timing};
+use crate::storage::transitions::Transition;
+use crate::storage::{Book, TickChanges, Tracked};
+
+/// Numbers of an open page are looked up again after this long.
+const REFRESH_MS: i64 = 60_000;
+/// Channels are told again after this long, whatever happens.
+const TELL_MS: i64 = 30 * 60_000;
+/// A doubled cost is told, but not more often than this.
+const TELL_DOUBLED_MS: i64 = 120_000;
+/// A slice without data for this long is retired.
+const RETIRE_MS: i64 = 24 * 3_600_000;
+/// Slices of one rule that may be open or pending at once: beyond it something else is wrong.
+const TRACKED_MAX: usize = 1_000;
+
+/// Rule id and slice key.
+pub(super) type Key = (String, String);
+
+/// Something about one slice that may have to be told.
+#[derive(Clone, Debug)]
+pub(super) struct Happening {
+    pub(super) key: Key,
+    pub(super) what: What,
+    /// What was measured, when something was.
+    pub(super) sample: Option<Sample>,
+    /// Whether the rule left slices out.
+    pub(super) truncated: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum What {
+    Moved {
+        from: &'static str,
+        how: Move,
+    },
+    /// Still open: is there news?
+    Refresh,
+    Retired(Episode),
+}
+
+impl Happening {
+    pub(super) fn wants_findings(&self) -> bool {
+        match &self.what {
+            What::Refresh => true,
+            What::Moved { how, .. } => {
+                matches!(how, Move::Fired | Move::Improving | Move::Relapsed | Move::Resolved(_))
+            }
+            What::Retired(_) => false,
+        }
+    }
+}
+
+/// One tick.
+pub(super) struct Tick {
+    pub(super) now: UnixMillis,
+    pub(super) book: Book,
+    gap_ms_max: u64,
+    transitions: Vec<Transition>,
+    messages: Vec<(String, Message)>,
+}
+
+impl Tick {
+    pub(super) fn new(book: Book, now: UnixMillis, interval: Duration) -> Self {
+        // Four missed ticks, or a minute, are a gap rather than jitter.
+        let gap_ms_max =
+            u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).saturating_mul(4).max(60_000);
+        Self { now, book, gap_ms_max, transitions: Vec::new(), messages: Vec::new() }
+    }
+
+    pub(super) fn into_changes(self) -> TickChanges {
+        TickChanges { book: self.book, transitions: self.transitions, messages: self.messages }
+    }
+
+    pub(super) fn gap_ms_max(&self) -> u64 {
+        self.gap_ms_max
+    }
+
+    pub(super) fn failures(&self, rule_id: &str) -> u32 {
+        self.book.rules.get(rule_id).map_or(0, |record| record.failures)
+    }
+
+    /// Counts failed evaluations in a row.
+    pub(super) fn count_failure(&mut self, rule_id: &str, hash: &str, failed: bool) {
+        let record = self.book.rules.entry(rule_id.to_owned()).or_default();
+        hash.clone_into(&mut record.hash);
+        record.failures = if failed { record.failures.saturating_add(1) } else { 0 };
+    }
+
+    pub(super) fn known_since(&self, key: &Key) -> Option<UnixMillis> {
+        self.book.slices.get(key)?.page.as_ref()?.since
+    }
+
+    /// Moves every slice of `rule` that has a sample, or had one.
+    pub(super) fn judge(&mut self, rule: &Rule, evaluation: &Evaluation, at: UnixMillis) -> Vec<Happening> {
+        let mut happenings = Vec::new();
+        let mut seen = HashSet::new();
+        for sample in &evaluation.samples {
+            let key = (rule.id.clone(), sample.slice.key());
+            let reading = sample.verdict.map_or(Reading::Unknown(Health::NoData), Reading::Known);
+            seen.insert(key.clone());
+            let is_new = !self.book.slices.contains_key(&key);
+            let is_quiet = sample.verdict != Some(crate::state::Verdict::Breach);
+            if is_new && (is_quiet || self.tracked(&rule.id) >= TRACKED_MAX) {
+                continue;
+            }
+            let happening = self.step(rule, key, at, reading, Some(sample));
+            happenings.extend(happening.map(|h| Happening { truncated: evaluation.truncated, ..h }));
+        }
+        happenings.extend(self.unknown(rule, Health::NoData, at, &seen));
+        happenings
+    }
+
+    /// Nothing can be said of any slice of `rule`.
+    pub(super) fn freeze(&mut self, rule: &Rule, health: Health) -> Vec<Happening> {
+        self.unknown(rule, health, self.now, &HashSet::new())
+    }
+
+    fn unknown(
+        &mut self,
+        rule: &Rule,
+        health: Health,
+        at: UnixMillis,
+        seen: &HashSet<Key>,
+    ) -> Vec<Happening> {
+        let of_rule = self.keys_of(&rule.id);
+        let unseen = of_rule.into_iter().filter(|key| !seen.contains(key));
+        unseen.filter_map(|key| self.step(rule, key, at, Reading::Unknown(health), None)).collect()
+    }
+
+    fn keys_of(&self, rule_id: &str) -> Vec<Key> {
+        self.book.slices.keys().filter(|key| key.0 == rule_id).cloned().collect()
+    }
+
+    fn tracked(&self, rule_id: &str) -> usize {
+        self.book.slices.keys().filter(|key| key.0 == rule_id).count()
+    }
+
+    /// Moves one slice; tells what happened, if anything did.
+    fn step(
+        &mut self,
+        rule: &Rule,
+        key: Key,
+        at: UnixMillis,
+        reading: Reading,
+        sample: Option<&Sample>,
+    ) -> Option<Happening> {
+        let timing = rule.timing(self.gap_ms_max);
+        let slice = sample.map(|sample| sample.slice.clone());
+        let (from, moved) = self.step_key(&key, slice, at, reading, timing)?;
+        let tracked = self.book.slices.get_mut(&key)?;
+        let state = &tracked.state;
+        let what = match moved {
+            Some(how) => What::Moved { from, how },
+            None if state.health == Health::NoData && self.now.0 - state.health_since.0 > RETIRE_MS => {
+                What::Retired(tracked.state.abandon(at)?)
+            }
+            None if state.phase.is_open()
+                && sample.is_some()
+                && matches!(reading, Reading::Known(_))
+                && self.now.0 - tracked.refreshed_at.0 >= REFRESH_MS =>
+            {
+                What::Refresh
+            }
+            None => return None,
+        };
+        Some(Happening { key, what, sample: sample.cloned(), truncated: false })
+    }
+
+    /// Moves one slice; returns the phase before, and the move. `None` for a slice nobody knows.
+    pub(super) fn step_key(
+        &mut self,
+        key: &Key,
+        slice: Option<crate::slice::Slice>,
+        at: UnixMillis,
+        reading: Reading,
+        timing: Timing,
+    ) -> Option<(&'static str, Option<Move>)> {
+        if let Some(slice) = slice {
+            self.book.slices.entry(key.clone()).or_insert_with(|| Tracked::new(slice));
+        }
+        let next_incident = self.book.last_incident_id + 1;
+        let tracked = self.book.slices.get_mut(key)?;
+        let from = tracked.state.phase.name();
+        let moved = tracked.state.step(at, self.now, reading, timing, (&key.0, &key.1), next_incident);
+        if let (Some(Move::Fired), Some(episode)) = (&moved, &tracked.state.episode) {
+            self.book.last_incident_id = self.book.last_incident_id.max(episode.incident_id);
+        }
+        Some((from, moved))
+    }
+
+    /// Writes history and messages for a happening.
+    pub(super) fn tell(
+        &mut self,
+        rule: &Rule,
+        happening: Happening,
+        findings: Option<Findings>,
+        instants: Instants,
+        settings: &PageSettings,
+    ) {
+        let Happening { key, what, sample, truncated } = happening;
+        let Some(tracked) = self.book.slices.get_mut(&key) else { return };
+        let before = tracked.page.clone();
+        let state = tracked.state.clone();
+        let episode = match &what {
+            What::Moved { how: Move::Resolved(episode), .. } | What::Retired(episode) => Some(episode),
+            _ => state.episode.as_ref(),
+        };
+        let mut page = match (&what, before) {
+            (What::Moved { how: Move::Fired, .. }, _) | (_, None) => {
+                episode.zip(findings.as_ref()).map(|(episode, findings)| {
+                    pages::open(rule, &tracked.slice, episode, findings, instants, settings)
+                })
+            }
+            (_, Some(page)) => Some(page),
+        };
+        if let (Some(page), Some(findings)) = (&mut page, &findings) {
+            let ended = matches!(what, What::Moved { how: Move::Resolved(_), .. });
+            pages::refresh(page, findings, instants, ended);
+        }
+        if let (Some(page), What::Moved { how: Move::Fired, .. }, true) = (&mut page, &what, truncated) {
+            page.notes.push("the rule watches its largest slices only; others were left out".to_owned());
+        }
+        let frozen = (state.health != Health::Fresh).then_some(state.health);
+        if let Some(page) = &mut page {
+            page.data.frozen = frozen;
+        }
+        if findings.is_some() {
+            tracked.refreshed_at = self.now;
+        }
+        let telling = pages::telling(&what, tracked, page.as_ref(), sample.as_ref(), self.now, rule);
+        if matches!(what, What::Moved { how: Move::Fired, .. }) {
+            tracked.channels.clone_from(&rule.channels);
+        }
+        let channels = tracked.channels.clone();
+        tracked.page.clone_from(&page);
+        if let Some((action, line)) = telling {
+            tracked.told_at = self.now;
+            tracked.told_per_minute = page.as_ref().and_then(|page| page.impact.per_minute());
+            if let Some(page) = &page {
+                self.queue(&channels, action, line, page.clone());
+            }
+        }
+        let ended = matches!(what, What::Moved { how: Move::Resolved(_), .. } | What::Retired(_));
+        if ended && let Some(tracked) = self.book.slices.get_mut(&key) {
+            tracked.page = None;
+        }
+        let told = telling_reason(&what, self.book.slices.get(&key).is_some_and(|t| t.told_at == self.now));
+        if let Some((from, reason)) = told {
+            self.record(&key, from, reason, instants.complete_to, page.as_ref());
+        }
+    }
+
+    /// Queues a message for every channel of a page.
+    pub(super) fn queue(
+        &mut self,
+        channels: &[String],
+        action: Action,
+        line: String,
+        page: crate::page::Page,
+    ) {
+        let message = Message { action, line, at: self.now, page };
+        self.messages.extend(channels.iter().map(|channel| (channel.clone(), message.clone())));
+    }
+
+    /// Adds a line of history.
+    pub(super) fn record(
+        &mut self,
+        key: &Key,
+        from: Option<&'static str>,
+        reason: &str,
+        at: UnixMillis,
+        page: Option<&crate::page::Page>,
+    ) {
+        let Some(tracked) = self.book.slices.get(key) else { return };
+        let to_state = tracked.state.phase.name();
+        self.transitions.push(Transition {
+            id: Transition::id_of(&key.0, &key.1, at, to_state, reason),
+            at,
+            decided_at: self.now,
+            rule_id: key.0.clone(),
+            slice_key: key.1.clone(),
+            incident_id: page.map_or(0, |page| page.incident_id),
+            dedup_key: page.map_or_else(String::new, |page| page.dedup_key.clone()),
+            from_state: from.unwrap_or(to_state).to_owned(),
+            to_state: to_state.to_owned(),
+            severity: page.map_or("", |page| page.severity.name()).to_owned(),
+            reason: reason.to_owned(),
+            details: pages::details(tracked, page, (to_state, reason), (at, self.now)),
+        });
+    }
+
+    /// Ends everything of a rule that was edited or is gone.
+    pub(super) fn close_rule(&mut self, rule_id: &str, reason: CloseReason, at: UnixMillis) {
+        for key in self.keys_of(rule_id) {
+            let Some(tracked) = self.book.slices.get_mut(&key) else { continue };
+            let from = tracked.state.phase.name();
+            let ended = tracked.state.abandon(at);
+            let page = tracked.page.take();
+            let channels = std::mem::take(&mut tracked.channels);
+            if let (Some(_), Some(page)) = (ended, page) {
+                self.record(&key, Some(from), reason.name(), at, Some(&page));
+                self.queue(&channels, Action::Resolve, pages::closed_line(reason, self.now), page);
+            }
+            self.book.slices.remove(&key);
+        }
+        self.book.rules.remove(rule_id);
+    }
+
+    /// Forgets slices about which there is nothing to remember.
+    pub(super) fn forget_quiet(&mut self, at: UnixMillis) {
+        self.book.slices.retain(|_, tracked| !tracked.state.is_forgettable(at));
+    }
+
+    /// Whether an open page has news worth telling.
+    pub(super) fn has_news(tracked: &Tracked, page: &crate::page::Page, now: UnixMillis) -> bool {
+        let since_told = now.0 - tracked.told_at.0;
+        let doubled = match (tracked.told_per_minute, page.impact.per_minute()) {
+            (Some(told), Some(cost)) => cost >= 2.0 * told && cost >= 1.0,
+            _ => false,
+        };
+        since_told >= TELL_MS || (doubled && since_told >= TELL_DOUBLED_MS)
+    }
+}
+
+/// How history names what happened, and the phase before; nothing for a refresh that was not told.
+fn telling_reason(what: &What, told: bool) -> Option<(Option<&'static str>, &'static str)> {
+    match what {
+        What::Moved { from, how } => {
+            let reason = match how {
+                Move::Pended => "pending",
+                Move::Dropped => "near_miss",
+                Move::Fired => "fired",
+                Move::Improving => "improving",
+                Move::Relapsed => "relapsed",
+                Move::Resolved(_) => "resolved",
+                Move::FreshnessLost(_) => "freshness_lost",
+                Move::FreshnessRegained => "freshness_regained",
+            };
+            Some((Some(from), reason))
+        }
+        What::Retired(_) => Some((None, CloseReason::SliceRetired.name())),
+        What::Refresh => told.then_some((None, "update")),
+    }
+}

@@ -1,0 +1,114 @@
+//! History to ClickHouse: at least once, in order; a repeated row has the same sorting key and changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clickhouse::{Client, Row};
+use payments::UnixMillis;
+use runtime::{Lifecycle, SharedClock};
+use serde::Serialize;
+
+use crate::observations::Observations;
+use crate::storage::transitions::Transition;
+use crate::storage::{Storage, StorageError};
+
+/// Rows in one insert.
+const BATCH_ROWS_MAX: usize = 500;
+const INTERVAL: Duration = Duration::from_secs(1);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+const INSERT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why history could not be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The state file.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// ClickHouse refused or could not be reached.
+    #[error("ClickHouse does not take alert_transitions")]
+    ClickHouse(#[from] clickhouse::error::Error),
+}
+
+/// Sends what waits.
+pub struct Exporter {
+    /// Where history waits.
+    pub storage: Storage,
+    /// Where it goes.
+    pub client: Client,
+    /// Where failures are counted.
+    pub observations: Arc<Observations>,
+}
+
+#[derive(Debug, Row, Serialize)]
+struct TransitionRow<'a> {
+    id: &'a str,
+    rule: &'a str,
+    slice: &'a str,
+    incident: String,
+    from_state: &'a str,
+    to_state: &'a str,
+    at: i64,
+    severity: &'a str,
+    details: &'a str,
+    stored_at: i64,
+}
+
+impl Exporter {
+    /// Exports until the process stops taking new work.
+    pub async fn run(self, clock: SharedClock, lifecycle: Lifecycle) {
+        let soft = lifecycle.soft().clone();
+        while !soft.is_cancelled() {
+            let pause = match self.step(clock.now()).await {
+                Ok(0) => INTERVAL,
+                Ok(_) => Duration::ZERO,
+                Err(error) => {
+                    self.observations.export_failed(&crate::chain(&error));
+                    PAUSE_AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = soft.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Sends one batch; returns how many rows it had.
+    pub async fn step(&self, now: UnixMillis) -> Result<usize, ExportError> {
+        let waiting = self.storage.unexported(BATCH_ROWS_MAX).await?;
+        let Some((last, _)) = waiting.last() else { return Ok(0) };
+        let mut insert = self
+            .client
+            .insert::<TransitionRow<'_>>("alert_transitions_stored")
+            .await?
+            .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT));
+        for (_, transition) in &waiting {
+            insert.write(&row(transition, now)).await?;
+        }
+        insert.end().await?;
+        self.storage.mark_exported(*last, now).await?;
+        Ok(waiting.len())
+    }
+}
+
+fn row(transition: &Transition, now: UnixMillis) -> TransitionRow<'_> {
+    let incident = transition.incident_id;
+    TransitionRow {
+        id: &transition.id,
+        rule: &transition.rule_id,
+        slice: &transition.slice_key,
+        incident: if incident == 0 { String::new() } else { incident.to_string() },
+        from_state: &transition.from_state,
+        to_state: &transition.to_state,
+        at: transition.decided_at.0,
+        severity: &transition.severity,
+        details: &transition.details,
+        stored_at: now.0,
+    }
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exporter").field("storage", &self.storage).finish_non_exhaustive()
+    }
+}

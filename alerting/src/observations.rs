@@ -1,0 +1,204 @@
+//! What alerting tells about itself: one function per occurrence, log and metrics together.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
+use payments::UnixMillis;
+use tracing::{debug, error, info, warn};
+
+use crate::channels::Answer;
+use crate::page::Action;
+use crate::storage::StorageError;
+use crate::storage::outbox::Depth;
+use crate::storage::transitions::Transition;
+
+/// The instruments.
+#[derive(Debug)]
+pub struct Observations {
+    ticks: Counter<u64>,
+    tick_ms: Histogram<f64>,
+    evaluation_lag_ms: Gauge<u64>,
+    evaluation_failures: Counter<u64>,
+    transitions: Counter<u64>,
+    deliveries: Counter<u64>,
+    given_up: Counter<u64>,
+    outbox_depth: Gauge<u64>,
+    outbox_age_ms: Gauge<u64>,
+    incidents_open: Gauge<u64>,
+    storage_failures: Counter<u64>,
+    export_failures: Counter<u64>,
+    /// Channels known to be misconfigured: told once, not on every attempt.
+    misconfigured: Mutex<HashMap<String, String>>,
+}
+
+impl Observations {
+    /// Instruments of `meter`.
+    pub fn new(meter: &Meter) -> Self {
+        let counter =
+            |name: &'static str, what: &'static str| meter.u64_counter(name).with_description(what).build();
+        let gauge =
+            |name: &'static str, what: &'static str| meter.u64_gauge(name).with_description(what).build();
+        Self {
+            ticks: counter("tillwatch_alerting_ticks", "Evaluations of all rules, by outcome"),
+            tick_ms: meter
+                .f64_histogram("tillwatch_alerting_tick_duration_ms")
+                .with_description("How long one evaluation of all rules took")
+                .build(),
+            evaluation_lag_ms: gauge(
+                "tillwatch_alerting_evaluation_lag_ms",
+                "How far the newest complete data are behind the clock",
+            ),
+            evaluation_failures: counter("tillwatch_alerting_evaluation_failures", "Failed queries, by rule"),
+            transitions: counter("tillwatch_alerting_transitions", "Changes of state, by rule and new state"),
+            deliveries: counter(
+                "tillwatch_alerting_deliveries",
+                "Attempts, by channel, action and answer class",
+            ),
+            given_up: counter("tillwatch_alerting_dead_letters", "Messages given up, by channel"),
+            outbox_depth: gauge("tillwatch_alerting_outbox_depth", "Messages waiting, by channel"),
+            outbox_age_ms: gauge(
+                "tillwatch_alerting_outbox_age_ms",
+                "Age of the oldest waiting message, by channel",
+            ),
+            incidents_open: gauge("tillwatch_alerting_incidents_open", "Open incidents"),
+            storage_failures: counter(
+                "tillwatch_alerting_storage_failures",
+                "Failed reads or writes of the state file",
+            ),
+            export_failures: counter(
+                "tillwatch_alerting_export_failures",
+                "Failed exports of history to ClickHouse",
+            ),
+            misconfigured: Mutex::default(),
+        }
+    }
+
+    /// All rules were evaluated and the outcome is on the disk.
+    pub fn ticked(&self, took_ms: f64, lag_ms: Option<u64>, incidents_open: usize) {
+        self.ticks.add(1, &[KeyValue::new("outcome", "ok")]);
+        self.tick_ms.record(took_ms, &[]);
+        if let Some(lag_ms) = lag_ms {
+            self.evaluation_lag_ms.record(lag_ms, &[]);
+        }
+        self.incidents_open.record(incidents_open as u64, &[]);
+        debug!(took_ms, lag_ms, incidents_open, "rules evaluated");
+    }
+
+    /// The outcome of a tick could not be written: the next one starts from the same state.
+    pub fn tick_failed(&self, error: &StorageError) {
+        self.ticks.add(1, &[KeyValue::new("outcome", "failed")]);
+        self.storage_failed(error);
+    }
+
+    /// A rule's query failed or took too long.
+    pub fn evaluation_failed(&self, rule: &str, failures: u32, reason: &str) {
+        self.evaluation_failures.add(1, &[KeyValue::new("rule", rule.to_owned())]);
+        warn!(rule, failures, reason, "rule cannot be evaluated: its state is frozen");
+    }
+
+    /// The heartbeats could not be read.
+    pub fn heartbeats_failed(&self, reason: &str) {
+        self.evaluation_failures.add(1, &[KeyValue::new("rule", "heartbeats")]);
+        warn!(reason, "heartbeats cannot be read: every rule is frozen");
+    }
+
+    /// The details of a page could not be looked up; it goes out without them.
+    pub fn findings_failed(&self, rule: &str, reason: &str) {
+        warn!(rule, reason, "details of a page cannot be looked up: it goes out with what is known");
+    }
+
+    /// A slice changed its state.
+    pub fn transition(&self, transition: &Transition) {
+        self.transitions.add(
+            1,
+            &[
+                KeyValue::new("rule", transition.rule_id.clone()),
+                KeyValue::new("to", transition.to_state.clone()),
+            ],
+        );
+        info!(
+            rule = transition.rule_id,
+            slice = transition.slice_key,
+            from = transition.from_state,
+            to = transition.to_state,
+            reason = transition.reason,
+            incident_id = transition.incident_id,
+            "alert state changed"
+        );
+    }
+
+    /// A channel answered.
+    pub fn delivery(&self, channel: &str, action: Action, answer: &Answer) {
+        self.deliveries.add(
+            1,
+            &[
+                KeyValue::new("channel", channel.to_owned()),
+                KeyValue::new("action", action.name()),
+                KeyValue::new("class", answer.class()),
+            ],
+        );
+        match answer {
+            Answer::Accepted => {
+                let mended = self.known_misconfigured().remove(channel).is_some();
+                info!(channel, action = action.name(), mended, "message delivered");
+            }
+            Answer::RetryAfter(wait) => {
+                info!(channel, action = action.name(), wait_s = wait.as_secs(), "channel asks to wait");
+            }
+            Answer::Transient(reason) => {
+                warn!(channel, action = action.name(), reason, "channel does not take the message now");
+            }
+            Answer::PermanentPayload(reason) => {
+                error!(channel, action = action.name(), reason, "channel refuses the message as it is");
+            }
+            Answer::PermanentConfig(_) => {}
+        }
+    }
+
+    /// A channel is configured wrongly; said loudly, once per reason.
+    pub fn misconfigured(&self, channel: &str, reason: &str) {
+        let known = self.known_misconfigured().insert(channel.to_owned(), reason.to_owned());
+        if known.as_deref() != Some(reason) {
+            error!(channel, reason, "channel is misconfigured: pages to it wait until it is mended");
+        }
+    }
+
+    /// A message was given up.
+    pub fn given_up(&self, channel: &str, dedup_key: &str, reason: &str) {
+        self.given_up.add(1, &[KeyValue::new("channel", channel.to_owned())]);
+        error!(channel, dedup_key, reason, "message given up: it never reached this channel");
+    }
+
+    /// How much waits for a channel.
+    pub fn outbox_depth(&self, channel: &str, depth: Depth, now: UnixMillis) {
+        let label = [KeyValue::new("channel", channel.to_owned())];
+        self.outbox_depth.record(depth.waiting, &label);
+        let age = depth.oldest.map_or(0, |oldest| now.since(oldest).as_millis());
+        self.outbox_age_ms.record(u64::try_from(age).unwrap_or(u64::MAX), &label);
+    }
+
+    /// The state file could not be read or written.
+    pub fn storage_failed(&self, error: &StorageError) {
+        self.storage_failures.add(1, &[]);
+        error!(error = crate::chain(error), "alerting state: is the disk full?");
+    }
+
+    /// History could not be sent to ClickHouse; it waits.
+    pub fn export_failed(&self, reason: &str) {
+        self.export_failures.add(1, &[]);
+        warn!(reason, "alert history waits: ClickHouse does not take it");
+    }
+
+    /// Messages waited for channels that are no longer configured.
+    pub fn orphans_dropped(&self, messages: usize) {
+        if messages > 0 {
+            warn!(messages, "messages dropped: their channels are no longer configured");
+        }
+    }
+
+    fn known_misconfigured(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        self.misconfigured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

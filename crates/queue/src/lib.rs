@@ -1,0 +1,116 @@
+//! The queue between ingest and processor.
+//!
+//! Ingest [`publish`](Publisher::publish)es a record and answers its sender when that returns: the
+//! record is then durable. The processor [`receive`](Consumer::receive)s batches and
+//! [`ack`](Consumer::ack)s them when what they became is durable elsewhere. Everything not
+//! acknowledged is delivered again after a restart: at least once, in order.
+//!
+//! [`Publisher`] and [`Consumer`] are the seam for kinds of queues: one variant each, dispatched by
+//! an exhaustive `match`. There is one kind so far, the [`embedded`] log.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! use queue::{BatchLimits, LogConfig, open_embedded};
+//! use std::time::Duration;
+//!
+//! let (publisher, mut consumer) = open_embedded(LogConfig::new(dir.path()))?;
+//! publisher.publish("a record".into()).await?;
+//!
+//! let limits = BatchLimits { records_max: 10_000, bytes_max: 32 << 20, linger: Duration::from_millis(5) };
+//! let batch = consumer.receive(&limits).await?;
+//! assert_eq!(&batch.deliveries()[0].payload[..], b"a record");
+//! consumer.ack(batch.through()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod delivery;
+pub mod embedded;
+mod error;
+
+pub use delivery::{Batch, BatchLimits, Delivery, Position};
+pub use embedded::{ConsumerStats, LogConfig, PublisherStats};
+pub use error::{ConsumeError, OpenError, PublishError, StorageError};
+
+use bytes::Bytes;
+
+/// Where records go in. Clones share one queue.
+#[derive(Clone, Debug)]
+pub enum Publisher {
+    /// The log on local disk.
+    Embedded(embedded::Publisher),
+}
+
+/// Where records come out: one at a time per queue.
+#[derive(Debug)]
+pub enum Consumer {
+    /// The log on local disk.
+    Embedded(embedded::Consumer),
+}
+
+/// Opens both sides of an embedded log, for a process that publishes and consumes.
+pub fn open_embedded(config: LogConfig) -> Result<(Publisher, Consumer), OpenError> {
+    let (publisher, consumer) = embedded::open(config)?;
+    Ok((Publisher::Embedded(publisher), Consumer::Embedded(consumer)))
+}
+
+impl Publisher {
+    /// Opens the writing side of an embedded log; another process may consume it.
+    pub fn open_embedded(config: LogConfig) -> Result<Self, OpenError> {
+        embedded::open_publisher(config).map(Self::Embedded)
+    }
+
+    /// Stores a record; returns when it is durable. If the future is dropped before, the record may
+    /// or may not be stored.
+    pub async fn publish(&self, record: Bytes) -> Result<(), PublishError> {
+        match self {
+            Self::Embedded(publisher) => publisher.publish(record).await,
+        }
+    }
+
+    /// Takes no more records and returns when everything admitted has its answer.
+    pub async fn close(&self) {
+        match self {
+            Self::Embedded(publisher) => publisher.close().await,
+        }
+    }
+
+    /// Figures for metrics; for every few seconds.
+    pub fn stats(&self) -> Result<PublisherStats, StorageError> {
+        match self {
+            Self::Embedded(publisher) => publisher.stats(),
+        }
+    }
+}
+
+impl Consumer {
+    /// Opens the reading side of an embedded log that another process writes.
+    pub fn open_embedded(config: LogConfig) -> Result<Self, OpenError> {
+        embedded::open_consumer(config).map(Self::Embedded)
+    }
+
+    /// Waits for a batch: until `records_max` or `bytes_max` is reached, or `linger` has passed since
+    /// its first record became available. Nothing is lost if the future is dropped. More batches may
+    /// be received before this one is acknowledged.
+    pub async fn receive(&mut self, limits: &BatchLimits) -> Result<Batch, ConsumeError> {
+        match self {
+            Self::Embedded(consumer) => consumer.receive(limits).await,
+        }
+    }
+
+    /// Everything up to and including `through` is consumed.
+    pub async fn ack(&mut self, through: Position) -> Result<(), ConsumeError> {
+        match self {
+            Self::Embedded(consumer) => consumer.ack(through).await,
+        }
+    }
+
+    /// Figures for metrics; for every few seconds.
+    pub fn stats(&self) -> Result<ConsumerStats, StorageError> {
+        match self {
+            Self::Embedded(consumer) => consumer.stats(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! One TOML file plus environment variables, read once at the start.
+//!
+//! Every key has a default where one makes sense; an unknown key is an error that names it, its file and its line.
+//! `TILLWATCH_INGEST__LISTEN` overrides `[ingest] listen`. Units are in the names. `config/tillwatch.sample.toml` shows every
+//! key with its default, and a test parses it.
+
+mod alerting;
+mod check;
+mod load;
+mod secret_ref;
+pub mod services;
+mod sources;
+mod storage;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use alerting::{AlertingConfig, ChannelConfig, ChannelKind};
+pub use check::Problem;
+pub use load::ConfigError;
+pub use secret_ref::{SecretRef, SecretRefError};
+pub use services::{AdminConfig, IngestConfig, ProcessorConfig, ShutdownConfig, TelemetryConfig};
+pub use sources::SourceConfig;
+pub use storage::{QueueConfig, QueueKind, RetentionConfig, StoreConfig, StoreKind};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where webhooks come from.
+    pub sources: Vec<SourceConfig>,
+    /// The HTTP endpoint for providers.
+    pub ingest: IngestConfig,
+    /// The HTTP endpoint for operators.
+    pub admin: AdminConfig,
+    /// Between ingest and processor.
+    pub queue: QueueConfig,
+    /// From envelopes to rows.
+    pub processor: ProcessorConfig,
+    /// ClickHouse.
+    pub store: StoreConfig,
+    /// Rules and pages.
+    pub alerting: AlertingConfig,
+    /// Where pages go.
+    pub channels: Vec<ChannelConfig>,
+    /// Logs, metrics, traces.
+    pub telemetry: TelemetryConfig,
+    /// How long draining may take.
+    pub shutdown: ShutdownConfig,
+
+    /// The file it was read from; empty if there was none.
+    #[serde(skip)]
+    pub file: PathBuf,
+    /// Where state is kept (`--data-dir`).
+    #[serde(skip)]
+    pub data_dir: PathBuf,
+}
+
+impl Config {
+    /// The folder that relative paths in the file start from.
+    pub fn folder(&self) -> PathBuf {
+        self.file.parent().map(PathBuf::from).unwrap_or_default()
+    }
+
+    /// Where the embedded queue keeps its log.
+    pub fn queue_dir(&self) -> PathBuf {
+        self.data_dir.join("queue")
+    }
+
+    /// Where the embedded ClickHouse keeps its data.
+    pub fn engine_dir(&self) -> PathBuf {
+        self.data_dir.join("clickhouse")
+    }
+
+    /// Where alerting keeps its state.
+    pub fn alerting_state_file(&self) -> PathBuf {
+        self.data_dir.join("alerting.sqlite")
+    }
+
+    /// The folder of rule files.
+    pub fn rules_dir(&self) -> PathBuf {
+        self.folder().join(&self.alerting.rules)
+    }
+}

@@ -1,0 +1,69 @@
+//! Readiness: each part says for itself whether it can do its work, and `/ready` tells them all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The parts of this process and whether each is ready.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    parts: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
+}
+
+/// One part's way to say so.
+#[derive(Clone, Debug)]
+pub struct HealthHandle {
+    health: Health,
+    part: &'static str,
+}
+
+impl Health {
+    /// Adds a part, not ready until it says so.
+    pub fn register(&self, part: &'static str) -> HealthHandle {
+        let handle = HealthHandle { health: self.clone(), part };
+        handle.not_ready("starting");
+        handle
+    }
+
+    /// Every part with its state: `Ok`, or why it is not ready.
+    pub fn parts(&self) -> BTreeMap<&'static str, Result<(), String>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether every part is ready.
+    pub fn is_ready(&self) -> bool {
+        self.parts().values().all(Result::is_ok)
+    }
+
+    fn set(&self, part: &'static str, state: Result<(), String>) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
+    }
+}
+
+impl HealthHandle {
+    /// This part can do its work.
+    pub fn ready(&self) {
+        self.health.set(self.part, Ok(()));
+    }
+
+    /// This part cannot, and why.
+    pub fn not_ready(&self, reason: impl Into<String>) {
+        self.health.set(self.part, Err(reason.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_part_that_is_not_ready_makes_the_whole_not_ready() {
+        let health = Health::default();
+        let (queue, store) = (health.register("queue"), health.register("store"));
+        queue.ready();
+        assert!(!health.is_ready());
+        store.ready();
+        assert!(health.is_ready());
+        store.not_ready("ClickHouse does not answer");
+        assert_eq!(health.parts()["store"], Err("ClickHouse does not answer".to_owned()));
+    }
+}

@@ -1,0 +1,106 @@
+//! A connection to ClickHouse, embedded or not: the same client either way.
+
+use std::time::Duration;
+
+use clickhouse::Client;
+use payments::Secret;
+
+/// ClickHouse, and the database that holds the tables.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    database: String,
+}
+
+/// ClickHouse did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It answered with an error, or not at all.
+    #[error("ClickHouse cannot {action}")]
+    Query {
+        /// What it was asked: `answer a ping`.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: clickhouse::error::Error,
+    },
+    /// It did not answer in time.
+    #[error("ClickHouse did not {action} within {} ms", .within.as_millis())]
+    TimedOut {
+        /// What it was asked.
+        action: &'static str,
+        /// How long was waited.
+        within: Duration,
+    },
+}
+
+/// A ping is a constant: what takes longer is not there.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pause between two pings while waiting for ClickHouse.
+const READY_LOOK: Duration = Duration::from_millis(100);
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The client holds the password.
+        f.debug_struct("Store").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A connection to `url` (`http://host:8123`); nothing is sent yet.
+    pub fn new(url: &str, user: &str, password: Option<&Secret>, database: &str) -> Self {
+        let mut client = Client::default().with_url(url).with_user(user);
+        if let Some(password) = password {
+            client = client.with_password(password.expose());
+        }
+        Self { client, database: database.to_owned() }
+    }
+
+    /// The client, its database set: for readers with SQL of their own.
+    pub fn client(&self) -> Client {
+        self.client.clone().with_database(self.database.as_str())
+    }
+
+    /// The client for inserts: our rows' columns are compared with the tables by a test, so the schema is not asked
+    /// for before every insert.
+    pub(crate) fn insert_client(&self) -> Client {
+        self.client().with_validation(false)
+    }
+
+    /// The client without a database: before it exists.
+    pub(crate) fn bare_client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Name of the database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let action = "answer a ping";
+        match tokio::time::timeout(PING_TIMEOUT, self.client.query("SELECT 1").fetch_one::<u8>()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(source)) => Err(StoreError::Query { action, source }),
+            Err(_) => Err(StoreError::TimedOut { action, within: PING_TIMEOUT }),
+        }
+    }
+
+    /// Waits until it answers, at most `within`; the error is that of the last attempt.
+    pub async fn wait_until_ready(&self, within: Duration) -> Result<(), StoreError> {
+        let mut last = Err(StoreError::TimedOut { action: "answer a ping", within });
+        let _elapsed = tokio::time::timeout(within, async {
+            loop {
+                last = self.ping().await;
+                if last.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(READY_LOOK).await;
+            }
+        })
+        .await;
+        last
+    }
+}

@@ -1,0 +1,99 @@
+//! Reads a request's body: in pieces, with limits on size and silence, decompressed when asked.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use super::exception::{Exception, code};
+use super::frame::Decompressor;
+
+/// The body of one request.
+pub(super) struct Body {
+    incoming: Incoming,
+    /// What was put back by [`Body::unread`].
+    front: Option<Bytes>,
+    decompressor: Option<Decompressor>,
+    bytes_left: u64,
+    bytes_max: u64,
+    idle_max: Duration,
+}
+
+impl Body {
+    pub(super) fn new(incoming: Incoming, decompress: bool, bytes_max: u64, idle_max: Duration) -> Self {
+        let decompressor = decompress.then(Decompressor::default);
+        Self { incoming, front: None, decompressor, bytes_left: bytes_max, bytes_max, idle_max }
+    }
+
+    /// The next piece, never empty; `None` at the proper end. A body that breaks off is an error.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Exception> {
+        if let Some(front) = self.front.take() {
+            return Ok(Some(front));
+        }
+        loop {
+            if let Some(decompressor) = &mut self.decompressor
+                && let Some(block) = decompressor.next_block()?
+            {
+                return self.count(block).map(Some);
+            }
+            let Some(piece) = self.receive().await? else {
+                if let Some(decompressor) = &self.decompressor {
+                    decompressor.finish()?;
+                }
+                return Ok(None);
+            };
+            match &mut self.decompressor {
+                Some(decompressor) => decompressor.push(&piece),
+                None if piece.is_empty() => {}
+                None => return self.count(piece).map(Some),
+            }
+        }
+    }
+
+    /// Puts a piece back to be read next.
+    pub(super) fn unread(&mut self, piece: Bytes) {
+        self.front = (!piece.is_empty()).then_some(piece);
+    }
+
+    /// Reads what is left and drops it, within the same limits, so that a client which is still
+    /// sending gets to read its answer.
+    pub(super) async fn drain(&mut self) {
+        self.front = None;
+        self.decompressor = None;
+        while let Ok(Some(_)) = self.next().await {}
+    }
+
+    async fn receive(&mut self) -> Result<Option<Bytes>, Exception> {
+        loop {
+            let frame = tokio::time::timeout(self.idle_max, self.incoming.frame()).await.map_err(|_| {
+                let message = format!("No data from the client for {} s", self.idle_max.as_secs());
+                Exception::new(code::SOCKET_TIMEOUT, "SOCKET_TIMEOUT", message)
+            })?;
+            match frame {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(error)) => {
+                    let message = format!("The request body broke off: {error}");
+                    return Err(Exception::new(code::NETWORK_ERROR, "NETWORK_ERROR", message));
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, piece: Bytes) -> Result<Bytes, Exception> {
+        let left = self.bytes_left.checked_sub(piece.len() as u64).ok_or_else(|| {
+            let message = format!(
+                "The request body is larger than the limit of {} bytes: send smaller batches",
+                self.bytes_max
+            );
+            Exception::new(code::TOO_MANY_BYTES, "TOO_MANY_BYTES", message)
+        })?;
+        self.bytes_left = left;
+        Ok(piece)
+    }
+}

@@ -1,0 +1,193 @@
+//! Inserting a batch into one table, and what to do when ClickHouse refuses it.
+
+use std::time::Duration;
+
+use clickhouse::error::Error as ClickHouseError;
+use sha2::{Digest as _, Sha256};
+
+use crate::Store;
+use crate::places::Place;
+use crate::refusal;
+use crate::rows::StoredRow;
+
+/// What to do about a failed insert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Decision {
+    /// It may pass later, unchanged.
+    Retry,
+    /// Something in the batch is refused and always will be: find it by halving.
+    Split,
+}
+
+/// A batch that is not, or not known to be, stored.
+#[derive(Debug, thiserror::Error)]
+pub enum InsertError {
+    /// ClickHouse refused, could not be reached, or did not understand.
+    #[error("ClickHouse did not take {rows} rows into {table}")]
+    ClickHouse {
+        /// Which table.
+        table: &'static str,
+        /// How many rows.
+        rows: usize,
+        /// What it said.
+        #[source]
+        source: ClickHouseError,
+    },
+    /// It did not answer in time.
+    #[error("inserting {rows} rows into {table} did not end within {} ms", .within.as_millis())]
+    TimedOut {
+        /// Which table.
+        table: &'static str,
+        /// How many rows.
+        rows: usize,
+        /// How long was waited.
+        within: Duration,
+    },
+}
+
+impl InsertError {
+    /// What to do about it. A code that is not known may pass later: waiting loses nothing, splitting or parking could.
+    pub fn decision(&self) -> Decision {
+        let Self::ClickHouse { source, .. } = self else { return Decision::Retry };
+        match source {
+            // Our own encoder refused: the same row will be refused again.
+            ClickHouseError::SequenceMustHaveLength
+            | ClickHouseError::Custom(_)
+            | ClickHouseError::InvalidTagEncoding(_)
+            | ClickHouseError::VariantDiscriminatorIsOutOfBound(_)
+            | ClickHouseError::Unsupported(_) => Decision::Split,
+            other => refusal::look_up(&other.to_string()).map_or(Decision::Retry, |refusal| refusal.decision),
+        }
+    }
+
+    /// ClickHouse's error code, if it answered with one.
+    pub fn code(&self) -> Option<u32> {
+        match self {
+            Self::ClickHouse { source, .. } => refusal::code(&source.to_string()),
+            Self::TimedOut { .. } => None,
+        }
+    }
+
+    /// A stable word for metrics: ClickHouse's name of the error, `network`, `timeout`, `encoding`, or `unknown` for a
+    /// code that nobody has decided about yet and that deserves a loud log line.
+    pub fn name(&self) -> &'static str {
+        let Self::ClickHouse { source, .. } = self else { return "timeout" };
+        match source {
+            ClickHouseError::Network(_) => "network",
+            ClickHouseError::TimedOut => "timeout",
+            ClickHouseError::BadResponse(text) => {
+                refusal::look_up(text).map_or("unknown", |refusal| refusal.name)
+            }
+            _ => "encoding",
+        }
+    }
+}
+
+/// More partitions than this in one insert are refused, and the batch is split. A batch of live traffic has one or two;
+/// a replay, or a provider with a wild clock, may have many.
+const PARTITIONS_MAX: &str = "1000";
+
+impl Store {
+    /// Inserts `rows` into their table as one block; nothing is stored if it fails, unless the answer was lost on its
+    /// way: so a retry carries the same token, and copies collapse anyway.
+    ///
+    /// For facts it then retracts older copies that lie in other minutes: only then is each counted once, so a batch
+    /// is acknowledged after this returns and not before.
+    ///
+    /// `T` is the row's type with any lifetime: `store.insert::<WebhookRow>(&rows, timeout)`.
+    pub async fn insert<T>(&self, rows: &[T::Value<'_>], within: Duration) -> Result<(), InsertError>
+    where
+        T: StoredRow,
+        for<'a> T::Value<'a>: StoredRow,
+    {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (table, count) = (T::TABLE, rows.len());
+        let work = async {
+            self.write::<T>(rows).await?;
+            let places: Vec<Place<'_>> = rows.iter().filter_map(StoredRow::place).collect();
+            self.settle(&places).await
+        };
+        match tokio::time::timeout(within, work).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(InsertError::ClickHouse { table, rows: count, source }),
+            Err(_) => Err(InsertError::TimedOut { table, rows: count, within }),
+        }
+    }
+
+    /// One block, one request.
+    pub(crate) async fn write<T>(&self, rows: &[T::Value<'_>]) -> Result<(), ClickHouseError>
+    where
+        T: StoredRow,
+        for<'a> T::Value<'a>: StoredRow,
+    {
+        let client = self
+            .insert_client()
+            .with_setting("insert_deduplication_token", token(rows))
+            .with_setting("max_partitions_per_insert_block", PARTITIONS_MAX);
+        let mut insert = client.insert::<T>(T::TABLE).await?;
+        for row in rows {
+            insert.write(row).await?;
+        }
+        insert.end().await
+    }
+}
+
+/// The same for the same rows in the same order, and for nothing else: a row that is mapped or stored anew is another.
+fn token<T: StoredRow>(rows: &[T]) -> String {
+    let mut digest = Sha256::new();
+    for row in rows {
+        row.identity(&mut |part| digest.update(part));
+    }
+    hex::encode(digest.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> InsertError {
+        let source = ClickHouseError::BadResponse(text.to_owned());
+        InsertError::ClickHouse { table: "t", rows: 1, source }
+    }
+
+    #[test]
+    fn what_may_pass_later_is_retried() {
+        for code in [16, 60, 81, 159, 160, 164, 201, 202, 209, 210, 241, 242, 243, 252, 285, 319] {
+            let error = refused(&format!("Code: {code}. DB::Exception: …"));
+            assert_eq!(error.decision(), Decision::Retry, "{code}");
+            assert_eq!(error.code(), Some(code));
+            assert_ne!(error.name(), "unknown", "{code}");
+        }
+        let within = Duration::from_secs(1);
+        assert_eq!(InsertError::TimedOut { table: "t", rows: 1, within }.decision(), Decision::Retry);
+        let network = ClickHouseError::Network("connection reset".into());
+        let network = InsertError::ClickHouse { table: "t", rows: 1, source: network };
+        assert_eq!((network.decision(), network.name()), (Decision::Retry, "network"));
+    }
+
+    #[test]
+    fn a_code_nobody_has_decided_about_is_retried_and_called_unknown() {
+        let error = refused("Code: 9999. DB::Exception: something new");
+        assert_eq!((error.decision(), error.name()), (Decision::Retry, "unknown"));
+    }
+
+    #[test]
+    fn data_that_no_column_holds_is_split() {
+        for (code, name) in
+            [(117, "INCORRECT_DATA"), (33, "CANNOT_READ_ALL_DATA"), (131, "TOO_LARGE_STRING_SIZE")]
+        {
+            let error = refused(&format!("Code: {code}. DB::Exception: x. ({name})"));
+            assert_eq!((error.decision(), error.name()), (Decision::Split, name));
+        }
+    }
+
+    #[test]
+    fn a_row_that_our_encoder_refuses_is_split() {
+        let source = ClickHouseError::Custom("no".to_owned());
+        let error = InsertError::ClickHouse { table: "t", rows: 1, source };
+        assert_eq!((error.decision(), error.name()), (Decision::Split, "encoding"));
+    }
+}

@@ -1,0 +1,46 @@
+//! ClickHouse: migrations, rows, inserts, and the embedded engine.
+//!
+//! - [`Store`] is a connection; readers (alerting, the board) keep their own SQL and row types and take
+//!   [`Store::client`].
+//! - [`migrate`](Store::migrate) creates and upgrades the tables (`migrations/*.sql`).
+//! - [`rows`] are what is written, [`insert`] how, and what to do when ClickHouse refuses.
+//! - [`engine`] is the embedded ClickHouse.
+
+mod client;
+pub mod engine;
+pub mod insert;
+mod migrate;
+mod places;
+mod refusal;
+pub mod rows;
+
+pub use client::{Store, StoreError};
+pub use insert::{Decision, InsertError};
+pub use migrate::{MigrateError, Migrated, Retention};
+pub use places::Place;
+
+/// Columns by which payments may be filtered and grouped: those of `payment_minutes` that are not sums.
+pub const DIMENSIONS: &[&str] = &[
+    "source",
+    "provider",
+    "account",
+    "live",
+    "kind",
+    "outcome",
+    "currency",
+    "method",
+    "wallet",
+    "network",
+    "funding",
+    "bin",
+    "issuer",
+    "issuer_country",
+    "decline_code",
+    "decline_category",
+    "decline_class",
+    "network_code",
+    "retry",
+    "three_ds",
+    "experiment",
+    "variant",
+];

@@ -1,0 +1,111 @@
+//! What fires now, and what was resolved lately.
+
+use maud::{Markup, html};
+
+use super::panel;
+use crate::model::{Alert, Severity, Snapshot};
+use crate::{number, words};
+
+/// Firing incidents; nothing at all when there are none and that is known.
+pub(super) fn active(snapshot: &Snapshot) -> Markup {
+    let count = snapshot.alerts.value().map_or(0, |alerts| alerts.active_count);
+    if count == 0 && snapshot.alerts.failure.is_none() {
+        return html! {};
+    }
+    let body = panel::body(&snapshot.alerts, snapshot, |alerts| {
+        html! {
+            @if alerts.active.is_empty() {
+                p .empty { "None were firing." }
+            } @else {
+                ul .alerts {
+                    @for alert in &alerts.active { li { (card(alert, snapshot)) } }
+                }
+                @if alerts.active_count > alerts.active.len() {
+                    p .empty { "and " (alerts.active_count - alerts.active.len()) " less urgent ones" }
+                }
+            }
+        }
+    });
+    panel::section("alerts", "Active alerts", &html! {}, &body)
+}
+
+/// Lately resolved incidents.
+pub(super) fn resolved(snapshot: &Snapshot) -> Markup {
+    let Some(alerts) = snapshot.alerts.value().filter(|alerts| !alerts.resolved.is_empty()) else {
+        return html! {};
+    };
+    let body = html! {
+        ul .resolved {
+            @for alert in &alerts.resolved {
+                @if let Some(ended) = alert.resolved_at {
+                    li {
+                        span .resolved-title { (panel::name_of_alert(alert)) }
+                        span .resolved-when {
+                            "resolved " (number::moment(ended, snapshot.now)) " UTC, "
+                            (number::duration(snapshot.now.0 - ended.0)) " ago · lasted "
+                            (number::duration(ended.0 - alert.since.0))
+                        }
+                    }
+                }
+            }
+        }
+    };
+    panel::section("resolved", "Recently resolved", &html! {}, &body)
+}
+
+fn card(alert: &Alert, snapshot: &Snapshot) -> Markup {
+    let now = snapshot.now;
+    html! {
+        article class={ "alert " (alert.severity.name()) } {
+            div .alert-head {
+                (badge(alert.severity))
+                h3 { (panel::name_of_alert(alert)) }
+                span .incident { "incident " (words::name(&alert.incident)) }
+            }
+            @if alert.recovering || alert.frozen.is_some() {
+                p .tags {
+                    @if alert.recovering { span .tag { "recovering" } }
+                    @if let Some(frozen) = &alert.frozen { span .tag .frozen { "frozen: " (frozen_words(frozen)) } }
+                }
+            }
+            dl .facts {
+                div {
+                    dt { "Since" }
+                    dd {
+                        (number::moment(alert.since, now)) " UTC, "
+                        strong { (number::duration(now.0 - alert.since.0)) }
+                    }
+                }
+                @if !alert.impact.is_empty() { div { dt { "Impact" } dd { (words::sentence(&alert.impact)) } } }
+                @if !alert.slice.is_empty() { div { dt { "Slice" } dd { bdi { (words::sentence(&alert.slice)) } } } }
+                @if !alert.runbook.is_empty() { div { dt { "Runbook" } dd { (runbook(&alert.runbook)) } } }
+            }
+        }
+    }
+}
+
+/// A link if it is a web address; else the path as text.
+fn runbook(runbook: &str) -> Markup {
+    html! {
+        @match words::web_address(runbook) {
+            Some(address) => a href=(address) rel="noreferrer" { (words::sentence(address.split_once("//").map_or(address, |(_, rest)| rest))) },
+            None => code { (words::sentence(runbook)) },
+        }
+    }
+}
+
+/// `P1 critical`: the shape differs with the urgency, not only the colour.
+fn badge(severity: Severity) -> Markup {
+    html! {
+        span class={ "badge " (severity.name()) } { b { (severity.label()) } " " (severity.name()) }
+    }
+}
+
+fn frozen_words(reason: &str) -> String {
+    match reason {
+        "stale" => "data are stale".to_owned(),
+        "no_data" => "no data".to_owned(),
+        "error" => "cannot be evaluated".to_owned(),
+        other => words::name(other),
+    }
+}

@@ -1,0 +1,216 @@
+use maud::Markup;
+
+use super::*;
+use crate::model::{Panel, Severity};
+use crate::window::Window;
+
+/// The page as somebody reads it who sees no colours and no pictures: one line per element, charts by their summary.
+fn readable(markup: &Markup) -> String {
+    let mut out = String::new();
+    let mut rest = markup.0.as_str();
+    while let Some(open) = rest.find('<') {
+        push(&mut out, &rest[..open]);
+        let Some(close) = rest[open..].find('>') else { break };
+        let tag = &rest[open + 1..open + close];
+        rest = &rest[open + close + 1..];
+        if tag.starts_with("svg") {
+            rest = rest.find("</svg>").map_or("", |end| &rest[end + 6..]);
+        } else if let Some(label) = tag.split("aria-label=\"").nth(1).filter(|_| tag.contains("role=\"img\"")) {
+            out.push_str(&format!("\n[chart] {}", label.split('"').next().unwrap_or_default()));
+        } else if ["h1", "h2", "h3", "h4", "p", "li", "tr", "footer", "dt"].contains(&tag.split(' ').next().unwrap_or_default()) {
+            out.push('\n');
+        } else if ["td", "th", "dd", "div"].contains(&tag.split(' ').next().unwrap_or_default()) {
+            out.push_str(" | ");
+        } else if tag.starts_with("span") {
+            out.push(' ');
+        }
+    }
+    push(&mut out, rest);
+    let lines = out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = lines.map(|line| line.trim_matches(|c| c == '|' || c == ' ').to_owned());
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn push(out: &mut String, text: &str) {
+    out.push_str(&text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"));
+}
+
+fn read(snapshot: &Snapshot) -> String {
+    readable(&fragment(snapshot, &examples::context()))
+}
+
+#[test]
+fn a_quiet_night_reads_well() {
+    insta::assert_snapshot!("normal", read(&examples::normal(Window::Hour)));
+}
+
+#[test]
+fn an_outage_is_at_the_top_with_its_cost() {
+    insta::assert_snapshot!("firing", read(&examples::firing(Window::Hour)));
+}
+
+#[test]
+fn stale_data_say_so_first_and_every_number_has_its_age() {
+    let text = read(&examples::stale(Window::Hour));
+    assert!(text.find("Data is stale since 03:07 UTC").unwrap() < text.find("Approval rate").unwrap());
+    insta::assert_snapshot!("stale", text);
+}
+
+#[test]
+fn a_store_that_is_away_leaves_what_was_known_with_its_age() {
+    insta::assert_snapshot!("store_down", read(&examples::store_down(Window::Hour)));
+}
+
+#[test]
+fn a_board_that_never_had_an_answer_says_that_nothing_is_known() {
+    insta::assert_snapshot!("nothing_known", read(&examples::nothing_known()));
+}
+
+#[test]
+fn the_first_page_says_how_to_begin() {
+    insta::assert_snapshot!("empty", read(&examples::empty()));
+}
+
+#[test]
+fn one_panel_that_fails_marks_itself_and_not_the_page() {
+    let mut snapshot = examples::normal(Window::Hour);
+    snapshot.issuers = Panel { known: None, failure: Some("no answer within 3 s".to_owned()) };
+    let text = read(&snapshot);
+    assert!(text.contains("All good"), "{text}");
+    assert!(text.contains("Top failing issuers\nnow | Not known: no answer within 3 s."), "{text}");
+}
+
+#[test]
+fn without_knowing_the_alerts_nothing_is_good() {
+    let mut snapshot = examples::normal(Window::Hour);
+    snapshot.alerts.failure = Some("no answer within 3 s".to_owned());
+    assert!(read(&snapshot).starts_with("Tillwatch\n22 Nov 03:07:14 UTC"), "{}", read(&snapshot));
+    assert!(!read(&snapshot).contains("All good"));
+    assert!(read(&snapshot).contains("Alerts are not known"));
+}
+
+#[test]
+fn a_heartbeat_that_never_came_is_not_taken_for_fresh_data() {
+    let mut snapshot = examples::normal(Window::Hour);
+    snapshot.feed.known.as_mut().unwrap().value.complete_to = None;
+    let text = read(&snapshot);
+    assert!(text.contains("Ingest has sent no sign of life") && !text.contains("All good"), "{text}");
+}
+
+#[test]
+fn the_title_of_the_tab_says_what_is_wrong() {
+    let title = |snapshot: &Snapshot| State::of(snapshot).title();
+    assert_eq!(title(&examples::normal(Window::Hour)), "Tillwatch");
+    assert_eq!(title(&examples::firing(Window::Hour)), "(2) Tillwatch");
+    assert_eq!(title(&examples::stale(Window::Hour)), "STALE · Tillwatch");
+    assert_eq!(title(&examples::store_down(Window::Hour)), "STORE DOWN · Tillwatch");
+}
+
+/// Texts that would do harm if they were anything but text.
+const HOSTILE: [&str; 6] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "'; DROP TABLE payment_events; --",
+    "\u{202E}evil\u{2066}\u{200B}\u{0007}\u{1b}[31m",
+    "</title></svg><svg onload=alert(1)>",
+    "{{constructor.constructor('alert(1)')()}}",
+];
+
+#[test]
+fn text_from_outside_stays_text() {
+    for text in HOSTILE {
+        let mut snapshot = examples::firing(Window::Hour);
+        let mut alert = examples::alert(text, Severity::Critical, text);
+        alert.impact = text.to_owned();
+        alert.slice = text.to_owned();
+        alert.runbook = format!("javascript:{text}");
+        alert.frozen = Some(text.to_owned());
+        snapshot.alerts.known.as_mut().unwrap().value.active.push(alert);
+        snapshot.sources.known.as_mut().unwrap().value[0].name = text.to_owned();
+        snapshot.declines.known.as_mut().unwrap().value[0].code = text.to_owned();
+        snapshot.declines.known.as_mut().unwrap().value[0].category = text.to_owned();
+        snapshot.issuers.known.as_mut().unwrap().value[0].issuer = text.to_owned();
+        snapshot.issuers.known.as_mut().unwrap().value[0].country = text.to_owned();
+        snapshot.history.known.as_mut().unwrap().value.by_source[0].source = text.to_owned();
+        snapshot.headline.known.as_mut().unwrap().value.now.approved[0].currency = text.to_owned();
+        snapshot.feed.failure = Some(text.to_owned());
+        let html = fragment(&snapshot, &examples::context()).into_string();
+        for harm in ["<script", "<img", "onload=alert(1)>", "javascript:alert", "href=\"javascript", "\u{202E}", "\u{1b}"] {
+            let harmless = harm == "onload=alert(1)>";
+            assert!(harmless || !html.contains(harm), "{harm} in the page of {text:?}");
+        }
+        assert!(!html.contains("<svg onload"), "{text:?}");
+    }
+}
+
+#[test]
+fn a_long_name_is_cut() {
+    let mut snapshot = examples::normal(Window::Hour);
+    snapshot.issuers.known.as_mut().unwrap().value[0].issuer = "x".repeat(10_000);
+    assert!(!read(&snapshot).contains(&"x".repeat(41)));
+}
+
+#[test]
+fn nothing_needs_an_inline_style_or_a_handler() {
+    // The Content-Security-Policy would refuse them.
+    for snapshot in [examples::firing(Window::Day), examples::stale(Window::Hour), examples::empty()] {
+        let html = document(&snapshot, &examples::context()).into_string();
+        assert!(!html.contains(" style=") && !html.contains(" onclick=") && !html.contains("NaN"));
+    }
+}
+
+#[test]
+fn a_link_to_a_runbook_must_be_a_web_address() {
+    let html = fragment(&examples::firing(Window::Hour), &examples::context()).into_string();
+    assert!(html.contains("href=\"https://runbooks.example/issuer-declines\""));
+    assert!(!html.contains("href=\"docs/"));
+}
+
+mod contrast {
+    use super::STYLE;
+
+    /// The value of a colour in the light or the dark theme.
+    fn colour(name: &str, dark: bool) -> [f64; 3] {
+        let mut themes = STYLE.split(":root {").skip(1);
+        let theme = themes.nth(usize::from(dark)).unwrap();
+        let value = theme.split(&format!("--{name}: #")).nth(1).unwrap();
+        [0, 2, 4].map(|at| f64::from(u8::from_str_radix(&value[at..at + 2], 16).unwrap()) / 255.0)
+    }
+
+    /// Relative luminance (WCAG 2.2, definition of the term).
+    fn luminance(rgb: [f64; 3]) -> f64 {
+        let linear = rgb.map(|part| if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) });
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    }
+
+    fn contrast(a: &str, b: &str, dark: bool) -> f64 {
+        let (a, b) = (luminance(colour(a, dark)), luminance(colour(b, dark)));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_can_be_read_in_both_themes() {
+        let pairs = [
+            ("text", "page"), ("text", "raised"), ("text", "bad-wash"), ("text", "warn-wash"), ("muted", "page"),
+            ("muted", "raised"), ("muted", "bad-wash"), ("accent", "page"), ("accent", "bad-wash"),
+            ("accent", "raised"), ("good", "page"), ("good", "bad-wash"), ("warn", "page"), ("warn", "warn-wash"), ("warn", "raised"), ("warn", "bad-wash"),
+            ("bad", "page"), ("bad", "raised"), ("not-approved", "page"), ("on-solid", "bad"),
+        ];
+        for dark in [false, true] {
+            for (text, ground) in pairs {
+                let ratio = contrast(text, ground, dark);
+                assert!(ratio >= 4.5, "{text} on {ground}, dark {dark}: {ratio:.2}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_can_be_seen_in_both_themes() {
+        for dark in [false, true] {
+            for (drawn, ground) in [("accent", "page"), ("bar", "page"), ("not-approved", "page"), ("on-solid", "good"), ("on-solid", "warn")] {
+                let ratio = contrast(drawn, ground, dark);
+                assert!(ratio >= 3.0, "{drawn} on {ground}, dark {dark}: {ratio:.2}");
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! HTTP in, envelopes out.
+//!
+//! ```text
+//! connection ─▶ server: limits on connections, head size, read time
+//!   request  ─▶ admission: known source? its rate, its requests in flight, memory for its body
+//!            ─▶ body: size, read time
+//!            ─▶ verify: the raw bytes, before anything parses them
+//!            ─▶ publish: durable
+//!            ─▶ 200
+//! ```
+//!
+//! Invariant: 200 is answered only after the queue said the envelope is durable; a 4xx is never our own fault.
+
+mod admission;
+mod answer;
+mod heartbeat;
+mod observations;
+mod server;
+mod sources;
+mod trace;
+mod webhooks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use queue::Publisher;
+use runtime::config::IngestConfig;
+use runtime::telemetry::Telemetry;
+use runtime::{HealthHandle, Lifecycle, SharedClock};
+use tokio::net::TcpListener;
+
+pub use answer::Answer;
+pub use sources::{SourceError, Sources};
+
+use crate::heartbeat::Heartbeats;
+use crate::observations::Observations;
+use crate::webhooks::Receiver;
+
+/// What ingest needs to run.
+#[derive(Debug)]
+pub struct Ingest {
+    /// Limits and timeouts.
+    pub config: IngestConfig,
+    /// The configured sources, their keys prepared.
+    pub sources: Sources,
+    /// Where envelopes go.
+    pub publisher: Publisher,
+    /// Name of this process in heartbeats.
+    pub instance: String,
+    /// The time.
+    pub clock: SharedClock,
+    /// Metrics and traces.
+    pub telemetry: Telemetry,
+    /// This part's readiness.
+    pub health: HealthHandle,
+}
+
+/// Serves webhooks on `listener` until the soft token is cancelled, then finishes the requests in hand.
+pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let observations = Observations::new(&ingest.telemetry);
+    Observations::watch_queue(&ingest.telemetry, &ingest.publisher);
+    let heartbeats = Heartbeats {
+        publisher: ingest.publisher.clone(),
+        instance: ingest.instance.clone(),
+        interval: Duration::from_millis(ingest.config.heartbeat_interval_ms),
+        clock: Arc::clone(&ingest.clock),
+    };
+    lifecycle.spawn("heartbeats", heartbeats.run(lifecycle.soft().clone()));
+    let (health, config) = (ingest.health.clone(), ingest.config.clone());
+    let router = Receiver::new(ingest, observations).into_router();
+    health.ready();
+    server::serve(listener, router, &config, &lifecycle).await;
+    health.not_ready("draining");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! One way to start for every service: configuration, logs, telemetry, clock, health endpoint, signals. Then the
+//! command says which services run in this process.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use runtime::telemetry::{Telemetry, init_logs};
+use runtime::{Config, Health, Lifecycle, SharedClock, SystemClock, admin};
+use tracing::info;
+
+use crate::cli::Global;
+
+/// What a service finds when it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: SharedClock,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) health: Health,
+    pub(crate) lifecycle: Lifecycle,
+    /// Name of this process among others of its kind.
+    pub(crate) instance: String,
+}
+
+/// Reads the configuration; the error of a missing file says what to do about it.
+pub(crate) fn load_config(global: &Global) -> anyhow::Result<Config> {
+    let config = Config::load(&global.config, &global.data_dir, std::env::vars_os());
+    if !global.config.exists() {
+        return config.context(
+            "no configuration: copy config/tillwatch.sample.toml to tillwatch.toml, or name one with --config FILE",
+        );
+    }
+    Ok(config?)
+}
+
+/// Runs `assemble` in a fresh runtime and waits for a signal or a failure; then drains.
+///
+/// `assemble` spawns services on the process's lifecycle and returns what the admin port serves beside `/live`,
+/// `/ready` and `/metrics`.
+pub(crate) fn run<F>(
+    global: &Global,
+    service: &'static str,
+    assemble: impl FnOnce(Process) -> F + Send + 'static,
+) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<Router>> + Send,
+{
+    let config = load_config(global)?;
+    init_logs(&config.telemetry)?;
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot create the data folder {} (--data-dir)", config.data_dir.display()))?;
+    let telemetry = Telemetry::start(&config.telemetry, service)?;
+    let instance = instance_name(&config.data_dir)?;
+    let process = Process {
+        config: Arc::new(config),
+        clock: Arc::new(SystemClock),
+        telemetry,
+        health: Health::default(),
+        lifecycle: Lifecycle::new(),
+        instance,
+    };
+    info!(
+        service,
+        version = env!("CARGO_PKG_VERSION"),
+        config = %global.config.display(),
+        data_dir = %process.config.data_dir.display(),
+        instance = process.instance,
+        "starting"
+    );
+    let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = threads.block_on(drive(process.clone(), assemble));
+    process.telemetry.shut_down();
+    // Blocking work that ignores cancellation (a disk that hangs) must not keep the process alive.
+    threads.shutdown_timeout(Duration::from_secs(5));
+    code
+}
+
+async fn drive<F>(process: Process, assemble: impl FnOnce(Process) -> F + Send + 'static) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<Router>> + Send,
+{
+    let lifecycle = process.lifecycle.clone();
+    let drain_timeout = Duration::from_millis(process.config.shutdown.drain_timeout_ms);
+    let listener = admin::bind(process.config.admin.listen, "admin.listen").await?;
+    let starting = lifecycle.clone();
+    let (health, telemetry) = (process.health.clone(), process.telemetry.clone());
+    lifecycle.spawn("start", async move {
+        // On the lifecycle, so that a signal during a long start (an engine that recovers) is obeyed.
+        let soft = starting.soft().clone();
+        let router = tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            router = assemble(process) => router?,
+        };
+        admin::serve(listener, health, telemetry, router, starting).await
+    });
+    let code = lifecycle.run(drain_timeout).await?;
+    info!("stopped");
+    Ok(code)
+}
+
+/// Name of this installation in heartbeats: kept beside the data, so that a restarted process is the same one.
+fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
+    let file = data_dir.join("instance");
+    if let Ok(name) = std::fs::read_to_string(&file)
+        && !name.trim().is_empty()
+    {
+        return Ok(name.trim().to_owned());
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
+    let name = format!("{host}-{:08x}", rand::random::<u32>());
+    std::fs::write(&file, format!("{name}\n"))
+        .with_context(|| format!("cannot write {} (--data-dir)", file.display()))?;
+    Ok(name)
+}

@@ -1,0 +1,146 @@
+//! `tillwatch load`: how fast webhooks are acknowledged, beside a floor in the same run.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use payments::{Provider, Secret};
+use runtime::SystemClock;
+use simulator::SimulatedSource;
+use simulator::load::floor::{self, FloorProcess};
+use simulator::load::{Comparison, LoadConfig, Pace};
+use tokio_util::sync::CancellationToken;
+
+use super::simulate::{sources, stop_on_signal, target};
+use crate::bootstrap::load_config;
+use crate::cli::Global;
+
+/// The floor's secret signs nothing but its own load.
+const FLOOR_SECRET: &str = "whsec_floor";
+
+/// Measure how fast webhooks are acknowledged.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: tillwatch load --rate 5000 --connections 200 --duration 30")]
+pub(crate) struct LoadArgs {
+    /// Requests a second (open loop: lateness counts); without it, flat out
+    #[arg(long, value_name = "PER_SECOND")]
+    rate: Option<f64>,
+    /// Connections
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Measured seconds
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    duration: u64,
+    /// Seconds of load before measuring
+    #[arg(long, default_value_t = 2, value_name = "SECONDS")]
+    warm_up: u64,
+    /// Share of events sent twice
+    #[arg(long, default_value_t = 0.0)]
+    duplicates: f64,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Same seed, same events
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where ingest listens; from the configuration if not given
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+    /// Process id of the server, to tell its CPU time per webhook
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+    /// Write the truth about what was posted here, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
+    /// Measure in turn with a bare server that reads, verifies and answers (this many rounds each)
+    #[arg(long, value_name = "ROUNDS")]
+    compare_floor: Option<u32>,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Be that bare server
+    #[arg(long, hide = true)]
+    floor: bool,
+}
+
+pub(crate) fn run(global: &Global, args: &LoadArgs) -> anyhow::Result<ExitCode> {
+    let threads = tokio::runtime::Runtime::new()?;
+    if args.floor {
+        threads.block_on(be_the_floor())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = load_config(global)?;
+    let mut sources = sources(&config)?;
+    if let Some(name) = &args.source {
+        sources.retain(|source| source.name == *name);
+        anyhow::ensure!(!sources.is_empty(), "--source {name}: no such source in {}", global.config.display());
+    }
+    let load = load_config_of(args, LoadConfig::new(args.seed, target(&config, args.target.as_deref())?, sources));
+    threads.block_on(async {
+        let stop = stop_on_signal()?;
+        match args.compare_floor {
+            Some(rounds) => compare(args, &load, rounds, &stop).await,
+            None => {
+                let report = simulator::load::run(load, Arc::new(SystemClock), stop).await?;
+                answer(args.json, &report)
+            }
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load_config_of(args: &LoadArgs, mut load: LoadConfig) -> LoadConfig {
+    load.pace = args.rate.map_or(Pace::FlatOut, Pace::PerSecond);
+    load.connections = args.connections;
+    load.duration = Duration::from_secs(args.duration);
+    load.warm_up = Duration::from_secs(args.warm_up);
+    load.duplicate_share = args.duplicates;
+    load.ledger.clone_from(&args.ledger);
+    load.server_pid = args.server_pid;
+    load
+}
+
+/// Rounds in turn, so that a noisy minute touches both.
+async fn compare(args: &LoadArgs, load: &LoadConfig, rounds: u32, stop: &CancellationToken) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut command = tokio::process::Command::new(program);
+    command.args(["load", "--floor"]);
+    let floor = FloorProcess::start(command).await?;
+    let mut floor_load = load.clone();
+    floor_load.target = floor.target.clone();
+    floor_load.server_pid = Some(floor.pid);
+    floor_load.ledger = None;
+    floor_load.sources = load
+        .sources
+        .iter()
+        .filter(|source| source.provider == Provider::Stripe)
+        .map(|source| SimulatedSource { secret: Secret::new(FLOOR_SECRET), ..source.clone() })
+        .collect();
+    let mut comparison = Comparison::default();
+    for _ in 0..rounds {
+        comparison.floor.push(simulator::load::run(floor_load.clone(), Arc::new(SystemClock), stop.clone()).await?);
+        comparison.ingest.push(simulator::load::run(load.clone(), Arc::new(SystemClock), stop.clone()).await?);
+    }
+    answer(args.json, &comparison)
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn answer<T: serde::Serialize + std::fmt::Display>(json: bool, report: &T) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "how its starter learns the address")]
+async fn be_the_floor() -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}http://{}", floor::ANNOUNCEMENT, listener.local_addr()?);
+    floor::serve(listener, &Secret::new(FLOOR_SECRET), stop_on_signal()?).await?;
+    Ok(())
+}

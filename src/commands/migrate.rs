@@ -1,0 +1,30 @@
+//! `tillwatch migrate`: creates or upgrades the tables of a ClickHouse that is running.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::bootstrap::load_config;
+use crate::cli::Global;
+use crate::services;
+
+/// The command is given by a person who watches: no long wait.
+const READY_MAX: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
+    let config = load_config(global)?;
+    let store = services::store(&config)?;
+    let migrated = tokio::runtime::Runtime::new()?.block_on(async {
+        store.wait_until_ready(READY_MAX).await?;
+        anyhow::Ok(store.migrate(services::retention(&config)).await?)
+    })?;
+    say(&migrated);
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn say(migrated: &store::Migrated) {
+    match migrated.applied.as_slice() {
+        [] => println!("the tables are up to date ({} migrations)", migrated.already),
+        applied => println!("applied: {}", applied.join(", ")),
+    }
+}

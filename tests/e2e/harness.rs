@@ -1,0 +1,196 @@
+//! Starts the real binary with its own folder and ports, and asks it things.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use payments::signature::{HmacKey, encode_base64};
+use runtime::{Clock as _, SystemClock};
+use tempfile::TempDir;
+
+/// No test waits longer for anything.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// One installation: a folder with configuration, secrets, rules and data, and the ports it uses.
+pub(crate) struct Installation {
+    folder: TempDir,
+    pub(crate) ingest: u16,
+    pub(crate) admin: u16,
+    pub(crate) clickhouse: u16,
+}
+
+/// A running `tillwatch serve`; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) log: PathBuf,
+}
+
+impl Installation {
+    /// An installation whose sources are those of the demo; `more` is added to its configuration.
+    pub(crate) fn new(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (ingest, admin, clickhouse) = (free_port(), free_port(), free_port());
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
+        copy_folder(&demo.join("secrets"), &folder.path().join("secrets"));
+        std::fs::create_dir(folder.path().join("rules")).unwrap();
+        let text = std::fs::read_to_string(demo.join("tillwatch.toml")).unwrap();
+        let text = text.replace("rules = \"../rules/\"", "rules = \"rules/\"");
+        let ports = format!(
+            "[ingest]\nlisten = \"127.0.0.1:{ingest}\"\nheartbeat_interval_ms = 500\n\n\
+             [admin]\nlisten = \"127.0.0.1:{admin}\"\n\n\
+             [store]\nlisten = \"127.0.0.1:{clickhouse}\"\n\n"
+        );
+        std::fs::write(folder.path().join("tillwatch.toml"), format!("{text}\n{ports}\n{more}")).unwrap();
+        Self { folder, ingest, admin, clickhouse }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a rule file.
+    pub(crate) fn rule(&self, name: &str, text: &str) {
+        std::fs::write(self.path("rules").join(name), text).unwrap();
+    }
+
+    /// The binary with this installation's configuration and data.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tillwatch"));
+        command
+            .args(arguments)
+            .args(["--config".as_ref(), self.path("tillwatch.toml").as_os_str()])
+            .args(["--data-dir".as_ref(), self.path("data").as_os_str()])
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts `serve`; its log goes to a file that a failing test shows.
+    pub(crate) fn serve(&self) -> Server {
+        let log = self.path("serve.log");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = self
+            .command(&["serve"])
+            .env("TILLWATCH_TELEMETRY__LOG_FORMAT", "json")
+            .stderr(file.try_clone().unwrap())
+            .stdout(file)
+            .spawn()
+            .unwrap();
+        Server { child, log }
+    }
+
+    /// Starts `serve` and waits until every part is ready.
+    pub(crate) async fn serve_ready(&self) -> Server {
+        let mut server = self.serve();
+        let url = format!("http://127.0.0.1:{}/ready", self.admin);
+        let client = reqwest::Client::builder().build().unwrap();
+        until("the server is ready", async || {
+            server.assert_alive();
+            client.get(&url).send().await.is_ok_and(|reply| reply.status() == 200)
+        })
+        .await;
+        server
+    }
+
+    /// Asks ClickHouse; the answer's text without its last newline, or the error's.
+    pub(crate) async fn ask(&self, sql: &str) -> Result<String, String> {
+        let url = format!("http://127.0.0.1:{}/", self.clickhouse);
+        let client = reqwest::Client::builder().build().unwrap();
+        let reply = client.post(url).body(sql.to_owned()).send().await.map_err(|error| error.to_string())?;
+        let status = reply.status();
+        let text = reply.text().await.map_err(|error| error.to_string())?;
+        if status == 200 { Ok(text.trim_end().to_owned()) } else { Err(text) }
+    }
+}
+
+impl Installation {
+    /// Posts `body` to the canonical source `shop`, genuinely signed now; the status of the answer.
+    pub(crate) async fn post_canonical(&self, id: &str, body: &str, headers: &[(&str, &str)]) -> u16 {
+        let secret = std::fs::read_to_string(self.path("secrets/shop")).unwrap();
+        let key = HmacKey::from_base64(secret.trim().trim_start_matches("whsec_")).unwrap();
+        let now = SystemClock.now().seconds().to_string();
+        let parts = [id.as_bytes(), b".", now.as_bytes(), b".", body.as_bytes()];
+        let signature = format!("v1,{}", encode_base64(&key.sign(&parts)));
+        let client = reqwest::Client::builder().build().unwrap();
+        let mut request = client
+            .post(format!("http://127.0.0.1:{}/webhooks/shop", self.ingest))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", now)
+            .header("webhook-signature", signature);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(body.to_owned()).send().await.unwrap().status().as_u16()
+    }
+}
+
+impl Server {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Panics with the log's end if the process has ended.
+    pub(crate) fn assert_alive(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("serve ended with {status}; its log:\n{}", self.log_end());
+        }
+    }
+
+    pub(crate) fn log_end(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code of the drained process.
+    pub(crate) fn terminate(mut self) -> i32 {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        let deadline = Instant::now() + DEADLINE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            std::thread::yield_now();
+        }
+        panic!("serve did not drain; its log:\n{}", self.log_end());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the end of the server's log:\n{}", self.log_end());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks again and again until `condition` holds, or panics at the deadline.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "deadline: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A port nobody listens on at the moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
