@@ -51,8 +51,9 @@ where
 {
     let config = load_config(global)?;
     init_logs(&config.telemetry)?;
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("cannot create the data folder {} (--data-dir)", config.data_dir.display()))?;
+    std::fs::create_dir_all(&config.data_dir).with_context(|| {
+        format!("cannot create the data folder {} (--data-dir)", config.data_dir.display())
+    })?;
     let telemetry = Telemetry::start(&config.telemetry, service)?;
     let instance = instance_name(&config.data_dir)?;
     let process = Process {
@@ -79,7 +80,10 @@ where
     code
 }
 
-async fn drive<F>(process: Process, assemble: impl FnOnce(Process) -> F + Send + 'static) -> anyhow::Result<ExitCode>
+async fn drive<F>(
+    process: Process,
+    assemble: impl FnOnce(Process) -> F + Send + 'static,
+) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<Router>> + Send,
 {

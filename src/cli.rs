@@ -5,9 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{
-    alert, board, check, engine, events, ingest, load, migrate, process, serve, simulate,
-};
+use crate::commands::{alert, board, check, engine, events, ingest, load, migrate, process, serve, simulate};
 
 /// The watchtower over a merchant's payments: verifies the webhooks of payment providers, loses none, keeps one
 /// history in ClickHouse, and pages when money stops flowing.
@@ -24,7 +22,13 @@ struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Configuration file
-    #[arg(long, global = true, env = "TILLWATCH_CONFIG", default_value = "tillwatch.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "TILLWATCH_CONFIG",
+        default_value = "tillwatch.toml",
+        value_name = "FILE"
+    )]
     pub(crate) config: PathBuf,
     /// Folder for everything that is kept: queue, embedded ClickHouse, alert state
     #[arg(long, global = true, env = "TILLWATCH_DATA_DIR", default_value = "./data", value_name = "DIR")]

@@ -124,7 +124,11 @@ pub(crate) async fn open_store(process: &Process) -> anyhow::Result<Store> {
     let store = store(&process.config)?;
     let health = process.health.register("store");
     store.wait_until_ready(STORE_READY_MAX).await.with_context(|| {
-        format!("ClickHouse at {} is not ready after {} s", process.config.store.http_url(), STORE_READY_MAX.as_secs())
+        format!(
+            "ClickHouse at {} is not ready after {} s",
+            process.config.store.http_url(),
+            STORE_READY_MAX.as_secs()
+        )
     })?;
     let migrated = store.migrate(retention(&process.config)).await?;
     tracing::info!(applied = ?migrated.applied, already = migrated.already, "tables are up to date");
@@ -170,7 +174,11 @@ pub(crate) async fn start_engine(process: &Process) -> anyhow::Result<()> {
     let arguments = ["engine", "run", "--supervised", "--config"].map(OsString::from);
     let arguments = arguments
         .into_iter()
-        .chain([config.file.clone().into_os_string(), "--data-dir".into(), config.data_dir.clone().into_os_string()])
+        .chain([
+            config.file.clone().into_os_string(),
+            "--data-dir".into(),
+            config.data_dir.clone().into_os_string(),
+        ])
         .collect();
     let mut supervisor_config = SupervisorConfig::new(program, arguments, config.store.listen);
     supervisor_config.ready_max = ENGINE_READY_MAX;
@@ -188,7 +196,11 @@ pub(crate) async fn start_engine(process: &Process) -> anyhow::Result<()> {
                 changed = state.changed() => changed?,
             }
             let now = state.borrow().clone();
-            if now.ready { health.ready() } else { health.not_ready(now.trouble.unwrap_or_else(|| "starting".to_owned())) }
+            if now.ready {
+                health.ready()
+            } else {
+                health.not_ready(now.trouble.unwrap_or_else(|| "starting".to_owned()))
+            }
         }
     });
     Ok(())

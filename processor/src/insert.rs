@@ -59,12 +59,17 @@ impl Inserter {
     }
 
     /// Stores all of `prepared`, and gives it back as it was stored: webhooks whose facts are refused are parked.
-    pub(crate) async fn insert(&self, mut prepared: Prepared, stop: &CancellationToken) -> Result<Prepared, Stopped> {
+    pub(crate) async fn insert(
+        &self,
+        mut prepared: Prepared,
+        stop: &CancellationToken,
+    ) -> Result<Prepared, Stopped> {
         let stored_at = self.clock.now();
         self.facts(&mut prepared, stored_at, stop).await?;
         self.parked(&prepared, stored_at, stop).await?;
         self.webhooks(&prepared, stored_at, stop).await?;
-        let heartbeats: Vec<_> = prepared.heartbeats.iter().map(|beat| HeartbeatRow::new(beat, stored_at)).collect();
+        let heartbeats: Vec<_> =
+            prepared.heartbeats.iter().map(|beat| HeartbeatRow::new(beat, stored_at)).collect();
         let refused = self.rows::<HeartbeatRow>(&heartbeats, stop).await?;
         self.only_report(HeartbeatRow::TABLE, &refused);
         Ok(prepared)
@@ -94,7 +99,12 @@ impl Inserter {
         Ok(())
     }
 
-    async fn parked(&self, prepared: &Prepared, stored_at: UnixMillis, stop: &CancellationToken) -> Result<(), Stopped> {
+    async fn parked(
+        &self,
+        prepared: &Prepared,
+        stored_at: UnixMillis,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
         let understood = prepared.webhooks.iter().filter_map(|webhook| webhook.parked_row(stored_at));
         let unreadable = prepared.unreadable.iter().map(|unreadable| {
             let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, &unreadable.message);
@@ -106,7 +116,12 @@ impl Inserter {
         Ok(())
     }
 
-    async fn webhooks(&self, prepared: &Prepared, stored_at: UnixMillis, stop: &CancellationToken) -> Result<(), Stopped> {
+    async fn webhooks(
+        &self,
+        prepared: &Prepared,
+        stored_at: UnixMillis,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
         let rows: Vec<_> = prepared
             .webhooks
             .iter()
@@ -133,7 +148,8 @@ impl Inserter {
                 Ok(()) => {}
                 Err(error) if range.len() == 1 => {
                     self.observations.row_refused(T::TABLE, &error);
-                    let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                    let why = std::error::Error::source(&error)
+                        .map_or_else(|| error.to_string(), ToString::to_string);
                     refused.push(Refused { index: range.start, why });
                 }
                 Err(error) => {

@@ -22,7 +22,9 @@ pub(crate) struct EngineArgs {
 #[derive(Debug, Subcommand)]
 enum EngineCommand {
     /// Fetch the engine's library once (about 180 MB by npm); found again offline from then on
-    #[command(after_help = "Example: tillwatch engine fetch\n         tillwatch engine fetch --from chdb-lib-linux-x64-gnu.tgz")]
+    #[command(
+        after_help = "Example: tillwatch engine fetch\n         tillwatch engine fetch --from chdb-lib-linux-x64-gnu.tgz"
+    )]
     Fetch {
         /// A package or library already at hand, instead of npm
         #[arg(long, value_name = "FILE")]

@@ -76,9 +76,14 @@ pub(crate) fn run(global: &Global, args: &LoadArgs) -> anyhow::Result<ExitCode> 
     let mut sources = sources(&config)?;
     if let Some(name) = &args.source {
         sources.retain(|source| source.name == *name);
-        anyhow::ensure!(!sources.is_empty(), "--source {name}: no such source in {}", global.config.display());
+        anyhow::ensure!(
+            !sources.is_empty(),
+            "--source {name}: no such source in {}",
+            global.config.display()
+        );
     }
-    let load = load_config_of(args, LoadConfig::new(args.seed, target(&config, args.target.as_deref())?, sources));
+    let load =
+        load_config_of(args, LoadConfig::new(args.seed, target(&config, args.target.as_deref())?, sources));
     threads.block_on(async {
         let stop = stop_on_signal()?;
         match args.compare_floor {
@@ -104,7 +109,12 @@ fn load_config_of(args: &LoadArgs, mut load: LoadConfig) -> LoadConfig {
 }
 
 /// Rounds in turn, so that a noisy minute touches both.
-async fn compare(args: &LoadArgs, load: &LoadConfig, rounds: u32, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn compare(
+    args: &LoadArgs,
+    load: &LoadConfig,
+    rounds: u32,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command = tokio::process::Command::new(program);
     command.args(["load", "--floor"]);
@@ -121,8 +131,12 @@ async fn compare(args: &LoadArgs, load: &LoadConfig, rounds: u32, stop: &Cancell
         .collect();
     let mut comparison = Comparison::default();
     for _ in 0..rounds {
-        comparison.floor.push(simulator::load::run(floor_load.clone(), Arc::new(SystemClock), stop.clone()).await?);
-        comparison.ingest.push(simulator::load::run(load.clone(), Arc::new(SystemClock), stop.clone()).await?);
+        comparison
+            .floor
+            .push(simulator::load::run(floor_load.clone(), Arc::new(SystemClock), stop.clone()).await?);
+        comparison
+            .ingest
+            .push(simulator::load::run(load.clone(), Arc::new(SystemClock), stop.clone()).await?);
     }
     answer(args.json, &comparison)
 }

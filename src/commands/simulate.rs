@@ -53,7 +53,8 @@ pub(crate) struct SimulateArgs {
 pub(crate) fn run(global: &Global, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let config = load_config(global)?;
     init_logs(&config.telemetry)?;
-    let mut simulate = SimulateConfig::new(args.seed, target(&config, args.target.as_deref())?, sources(&config)?);
+    let mut simulate =
+        SimulateConfig::new(args.seed, target(&config, args.target.as_deref())?, sources(&config)?);
     simulate.rate_per_s = args.rate;
     simulate.duration = args.duration.map(Duration::from_secs);
     simulate.scenario = ScenarioConfig::new(args.scenario);

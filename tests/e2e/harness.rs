@@ -72,6 +72,7 @@ impl Installation {
         let child = self
             .command(&["serve"])
             .env("TILLWATCH_TELEMETRY__LOG_FORMAT", "json")
+            .env("TILLWATCH_ALERTING__EVALUATION_INTERVAL_MS", "300")
             .stderr(file.try_clone().unwrap())
             .stdout(file)
             .spawn()
@@ -125,10 +126,6 @@ impl Installation {
 }
 
 impl Server {
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Panics with the log's end if the process has ended.
     pub(crate) fn assert_alive(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {

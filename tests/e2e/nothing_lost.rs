@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use payments::UnixMillis;
 use rand::{RngExt as _, SeedableRng as _};
-use runtime::config::Config;
 use runtime::SystemClock;
+use runtime::config::Config;
 use simulator::ledger::{Ledger, Total, TotalKey};
 use simulator::simulate::{SimulateConfig, run};
 use simulator::{SimulatedSource, Target};

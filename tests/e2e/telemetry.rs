@@ -67,7 +67,9 @@ async fn one_trace_follows_a_webhook_from_its_arrival_to_its_rows() {
 fn has_span(text: &str, name: &str) -> bool {
     text.split("Span #").any(|span| {
         let field = |key: &str| {
-            span.lines().find_map(|line| line.trim().strip_prefix(key)).map(|rest| rest.trim().trim_start_matches(':').trim())
+            span.lines()
+                .find_map(|line| line.trim().strip_prefix(key))
+                .map(|rest| rest.trim().trim_start_matches(':').trim())
         };
         field("Trace ID") == Some(TRACE) && field("Name") == Some(name)
     })

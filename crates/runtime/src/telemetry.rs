@@ -33,8 +33,9 @@ pub struct Telemetry {
 
 /// Starts writing logs to standard error. Call it once, first.
 pub fn init_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_filter)
-        .with_context(|| format!("telemetry.log_filter `{}` is not a filter such as `info,ingest=debug`", config.log_filter))?;
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_filter).with_context(|| {
+        format!("telemetry.log_filter `{}` is not a filter such as `info,ingest=debug`", config.log_filter)
+    })?;
     let pretty = match config.log_format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Pretty => true,

@@ -67,7 +67,9 @@ fn the_environment_overrides_the_file() {
 
 #[test]
 fn variables_of_other_programs_are_left_alone() {
-    assert!(load(SOURCE, &[("PATH", "/bin"), ("TILLWATCH_CONFIG", "x"), ("TILLWATCH_DATA_DIR", "y")]).is_ok());
+    assert!(
+        load(SOURCE, &[("PATH", "/bin"), ("TILLWATCH_CONFIG", "x"), ("TILLWATCH_DATA_DIR", "y")]).is_ok()
+    );
 }
 
 #[test]
@@ -98,31 +100,55 @@ fn every_kind_of_broken_configuration_gets_a_clear_error() {
     let channel = |body: &str| with_source(&format!("[[channels]]\n{body}"));
     let rows: Vec<(String, &[&str])> = vec![
         (section("[ingest\n"), &["tillwatch.toml:5"]),
-        (section("[ingest]\nlistn = 1\n"), &["tillwatch.toml:6", "unknown field `listn`", "`listen`", "[ingest]"]),
+        (
+            section("[ingest]\nlistn = 1\n"),
+            &["tillwatch.toml:6", "unknown field `listn`", "`listen`", "[ingest]"],
+        ),
         (section("[ingset]\n"), &["tillwatch.toml:5", "unknown field `ingset`", "`ingest`"]),
         (section("[ingest]\nlisten = \"nowhere\"\n"), &["tillwatch.toml:6", "socket address"]),
         (section("[ingest]\nbody_bytes_max = \"1 MB\"\n"), &["tillwatch.toml:6", "invalid type"]),
         (section("[ingest]\nbody_bytes_max = -1\n"), &["tillwatch.toml:6", "invalid value"]),
-        (section("[ingest]\nbody_bytes_max = 10\n"), &["tillwatch.toml:6", "ingest.body_bytes_max", "at least 1024"]),
+        (
+            section("[ingest]\nbody_bytes_max = 10\n"),
+            &["tillwatch.toml:6", "ingest.body_bytes_max", "at least 1024"],
+        ),
         (section("[ingest]\nbody_bytes_max = 60000000\n"), &["half of queue.segment_bytes"]),
         (section("[ingest]\nconnections_max = 0\n"), &["tillwatch.toml:6", "ingest.connections_max"]),
         (section("[queue]\nbytes_max = 1\n"), &["tillwatch.toml:6", "queue.bytes_max", "two segments"]),
-        (section("[queue]\nkind = \"kafka\"\n"), &["tillwatch.toml:6", "unknown variant `kafka`", "embedded"]),
-        (section("[store]\nkind = \"clickhouse\"\nurl = \"ch:9000\"\n"), &["tillwatch.toml:7", "store.url", "http://"]),
+        (
+            section("[queue]\nkind = \"kafka\"\n"),
+            &["tillwatch.toml:6", "unknown variant `kafka`", "embedded"],
+        ),
+        (
+            section("[store]\nkind = \"clickhouse\"\nurl = \"ch:9000\"\n"),
+            &["tillwatch.toml:7", "store.url", "http://"],
+        ),
         (section("[store]\ndatabase = \"a; DROP\"\n"), &["tillwatch.toml:6", "store.database"]),
         (section("[store]\nmemory_bytes_max = 1\n"), &["tillwatch.toml:6", "512 MiB"]),
         (section("[store.retention]\nwebhooks_days = 0\n"), &["store.retention", "at least 1"]),
         (section("[telemetry]\ntrace_ratio = 2.0\n"), &["tillwatch.toml:6", "between 0 and 1"]),
-        (section("[telemetry]\nlog_format = \"xml\"\n"), &["tillwatch.toml:6", "unknown variant `xml`", "json"]),
+        (
+            section("[telemetry]\nlog_format = \"xml\"\n"),
+            &["tillwatch.toml:6", "unknown variant `xml`", "json"],
+        ),
         (section("[alerting]\nreporting_currency = \"dollars\"\n"), &["tillwatch.toml:6", "ISO 4217"]),
         (section("[alerting.exchange_rates]\nEUR = -1.0\n"), &["alerting.exchange_rates", "positive"]),
-        (source("name = \"A b\"\nprovider = \"stripe\"\nsecrets = [{ env = \"X\" }]\n"), &["tillwatch.toml:2", "lower-case"]),
+        (
+            source("name = \"A b\"\nprovider = \"stripe\"\nsecrets = [{ env = \"X\" }]\n"),
+            &["tillwatch.toml:2", "lower-case"],
+        ),
         (
             source("name = \"a\"\nprovider = \"strip\"\nsecrets = [{ env = \"X\" }]\n"),
             &["tillwatch.toml:3", "unknown provider `strip`", "stripe, adyen, checkout, canonical"],
         ),
-        (source("name = \"a\"\nprovider = \"stripe\"\nsecrets = []\n"), &["tillwatch.toml:4", "at least one secret"]),
-        (source("name = \"a\"\nprovider = \"stripe\"\nsecrets = [\"whsec_inline\"]\n"), &["tillwatch.toml:4"]),
+        (
+            source("name = \"a\"\nprovider = \"stripe\"\nsecrets = []\n"),
+            &["tillwatch.toml:4", "at least one secret"],
+        ),
+        (
+            source("name = \"a\"\nprovider = \"stripe\"\nsecrets = [\"whsec_inline\"]\n"),
+            &["tillwatch.toml:4"],
+        ),
         (
             source("name = \"a\"\nprovider = \"stripe\"\nsecrets = [{ env = \"X\", file = \"y\" }]\n"),
             &["tillwatch.toml:4", "either"],
@@ -131,12 +157,24 @@ fn every_kind_of_broken_configuration_gets_a_clear_error() {
             source("name = \"a\"\nprovider = \"stripe\"\nsecrets = [{ vault = \"X\" }]\n"),
             &["tillwatch.toml:4", "unknown field `vault`"],
         ),
-        (source("provider = \"stripe\"\nsecrets = [{ env = \"X\" }]\n"), &["tillwatch.toml:1", "missing field `name`"]),
+        (
+            source("provider = \"stripe\"\nsecrets = [{ env = \"X\" }]\n"),
+            &["tillwatch.toml:1", "missing field `name`"],
+        ),
         (with_source(SOURCE), &["tillwatch.toml:6", "taken by an earlier source"]),
-        (channel("name = \"ops\"\nkind = \"pager\"\n"), &["tillwatch.toml:7", "unknown variant `pager`", "slack"]),
+        (
+            channel("name = \"ops\"\nkind = \"pager\"\n"),
+            &["tillwatch.toml:7", "unknown variant `pager`", "slack"],
+        ),
         (channel("name = \"ops\"\nkind = \"slack\"\n"), &["tillwatch.toml:5", "channels.ops.url", "needed"]),
-        (channel("name = \"ops\"\nkind = \"webhook\"\nurl = { env = \"U\" }\n"), &["channels.ops.secrets", "signed"]),
-        (channel("name = \"ops\"\nkind = \"log\"\nurl = { env = \"U\" }\n"), &["tillwatch.toml:8", "no address"]),
+        (
+            channel("name = \"ops\"\nkind = \"webhook\"\nurl = { env = \"U\" }\n"),
+            &["channels.ops.secrets", "signed"],
+        ),
+        (
+            channel("name = \"ops\"\nkind = \"log\"\nurl = { env = \"U\" }\n"),
+            &["tillwatch.toml:8", "no address"],
+        ),
     ];
     for (text, expected) in rows {
         let message = load(&text, &[]).expect_err(&text);

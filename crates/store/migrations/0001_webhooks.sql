@@ -11,7 +11,8 @@ CREATE TABLE IF NOT EXISTS {database}.webhooks_stored
     outcome     LowCardinality(String) CODEC(ZSTD(1)),
     facts       UInt16 CODEC(ZSTD(1)),
     traceparent String CODEC(ZSTD(1)),
-    headers     Array(Tuple(name LowCardinality(String), value String)) CODEC(ZSTD(1)),
+    -- In the order they came; a name may come twice.
+    headers     Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     body        String CODEC(ZSTD(1)),
     body_bytes  UInt64 MATERIALIZED length(body) CODEC(ZSTD(1)),
     INDEX webhook_id_bloom webhook_id TYPE bloom_filter(0.01) GRANULARITY 1

@@ -84,10 +84,6 @@ impl InsertError {
     }
 }
 
-/// More partitions than this in one insert are refused, and the batch is split. A batch of live traffic has one or two;
-/// a replay, or a provider with a wild clock, may have many.
-const PARTITIONS_MAX: &str = "1000";
-
 impl Store {
     /// Inserts `rows` into their table as one block; nothing is stored if it fails, unless the answer was lost on its
     /// way: so a retry carries the same token, and copies collapse anyway.
@@ -123,10 +119,7 @@ impl Store {
         T: StoredRow,
         for<'a> T::Value<'a>: StoredRow,
     {
-        let client = self
-            .insert_client()
-            .with_setting("insert_deduplication_token", token(rows))
-            .with_setting("max_partitions_per_insert_block", PARTITIONS_MAX);
+        let client = self.insert_client().with_setting("insert_deduplication_token", token(rows));
         let mut insert = client.insert::<T>(T::TABLE).await?;
         for row in rows {
             insert.write(row).await?;

@@ -84,7 +84,7 @@ const REFUSALS: &[Refusal] = &[
 ];
 
 /// ClickHouse raises `TOO_MANY_PARTS` in this case too, where waiting does not help: the rows lie in more partitions
-/// than one insert may write.
+/// (days) than one insert may write, by default 100. Live traffic lies in one or two; a replay or a wild clock may not.
 const TOO_MANY_PARTITIONS: &str = "partitions for single INSERT block";
 
 /// What is known about the refusal whose text is `text`; `None` for a code that is not in the table.
@@ -128,7 +128,7 @@ mod tests {
             look_up("Code: 252. DB::Exception: Too many parts (3000). Merges are processing slower").unwrap();
         assert_eq!((behind.name, behind.decision), ("TOO_MANY_PARTS", Decision::Retry));
         let scattered =
-            "Code: 252. DB::Exception: Too many partitions for single INSERT block (more than 1000).";
+            "Code: 252. DB::Exception: Too many partitions for single INSERT block (more than 100).";
         assert_eq!(look_up(scattered).unwrap().decision, Decision::Split);
     }
 }

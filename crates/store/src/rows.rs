@@ -133,6 +133,7 @@ pub struct PaymentEventRow<'a> {
     webhook_id: Uuid,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn provider_name<S: Serializer>(provider: &Provider, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(provider.name())
 }
@@ -142,10 +143,9 @@ fn time_may_differ(provider: Provider) -> bool {
     match provider {
         // The time is the event's own, made once.
         Provider::Stripe | Provider::Checkout => false,
-        // A notification may be generated again, with newer data and a newer `eventDate`.
-        Provider::Adyen => true,
-        // Whatever the merchant's checkout does.
-        Provider::Canonical => true,
+        // Adyen may generate a notification again, with newer data and a newer `eventDate`; a merchant's checkout may do
+        // whatever it likes.
+        Provider::Adyen | Provider::Canonical => true,
     }
 }
 

@@ -143,7 +143,13 @@ impl Checker<'_> {
             && !store.url.starts_with("http://")
             && !store.url.starts_with("https://")
         {
-            self.problem("store", 0, "url", "", "must start with http:// or https:// (ClickHouse's HTTP port)");
+            self.problem(
+                "store",
+                0,
+                "url",
+                "",
+                "must start with http:// or https:// (ClickHouse's HTTP port)",
+            );
         }
         if store.memory_bytes_max < 512 << 20 {
             self.problem("store", 0, "memory_bytes_max", "", "the engine needs at least 536870912 (512 MiB)");
@@ -158,7 +164,13 @@ impl Checker<'_> {
             retention.heartbeats_days,
         ];
         if days.contains(&0) {
-            self.problem("store", 0, "retention", "", "0 days would delete everything at once; use at least 1");
+            self.problem(
+                "store",
+                0,
+                "retention",
+                "",
+                "0 days would delete everything at once; use at least 1",
+            );
         }
     }
 
@@ -251,6 +263,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn is_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }

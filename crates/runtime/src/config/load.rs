@@ -100,8 +100,7 @@ fn apply_env(
     let mut table: Table = toml::from_str(text).unwrap_or_default();
     for (name, value) in overrides {
         let fail = |message: String| ConfigError::Env { name: name.clone(), message };
-        let path: Vec<String> =
-            name[ENV_PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+        let path: Vec<String> = name[ENV_PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
         set(&mut table, &path, parse_value(&value)).map_err(fail)?;
         config = Config::deserialize_table(&table).map_err(fail)?;
     }

@@ -69,11 +69,11 @@ async fn facts_of_too_many_days_for_one_insert_are_split() {
     let tables = Tables::new().await;
     let day = 24 * 3_600_000;
     let facts: Vec<Fact> =
-        (0..1_001).map(|n| Fact::new(Provider::Stripe, n, UnixMillis(NOW.0 - i64::from(n) * day))).collect();
+        (0..101).map(|n| Fact::new(Provider::Stripe, n, UnixMillis(NOW.0 - i64::from(n) * day))).collect();
     let rows: Vec<_> = facts.iter().map(|fact| fact.row(NOW)).collect();
     let error = tables.store.insert::<PaymentEventRow<'_>>(&rows, DEADLINE).await.unwrap_err();
     assert_eq!((error.code(), error.decision()), (Some(252), Decision::Split), "{error:?}");
-    for half in rows.chunks(501) {
+    for half in rows.chunks(51) {
         tables.store.insert::<PaymentEventRow<'_>>(half, DEADLINE).await.unwrap();
     }
 }
