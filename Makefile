@@ -3,7 +3,7 @@
 PROFILE ?= dev
 TILLWATCH = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tillwatch
 
-.PHONY: help run test build tools engine check fmt clippy doc deny bench fuzz clean
+.PHONY: help run test build tools engine check fmt clippy doc deny advisories bench fuzz clean
 
 help:            ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -35,8 +35,11 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 
-deny:            ## licences and advisories of dependencies
-	cargo deny --locked check
+deny:            ## licences, duplicates and origins of dependencies
+	cargo deny --locked check bans licenses sources
+
+advisories:      ## known vulnerabilities; needs the advisory database from the network
+	cargo deny --locked check advisories
 
 bench:           ## micro benchmarks of the hot paths
 	cargo bench --workspace --locked

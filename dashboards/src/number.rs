@@ -72,7 +72,7 @@ pub(crate) fn money(minor: f64, code: &str) -> String {
         "USD" => format!("${digits}"),
         "EUR" => format!("€{digits}"),
         "GBP" => format!("£{digits}"),
-        _ => format!("{digits} {code}"),
+        _ => format!("{digits} {}", crate::words::name(code)),
     }
 }
 

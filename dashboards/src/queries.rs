@@ -169,7 +169,7 @@ impl Queries {
 
     async fn parked(&self, now: UnixMillis) -> Result<Vec<rows::Parked>, QueryError> {
         let sql = "SELECT toString(source) AS source_name, count() AS parked FROM parked_webhooks \
-                   WHERE received_at >= fromUnixTimestamp64Milli({from:Int64}) GROUP BY source_name LIMIT 10000";
+                   WHERE stored_at >= fromUnixTimestamp64Milli({from:Int64}) GROUP BY source_name LIMIT 10000";
         self.ask(sql, &[("from", now.0 - DAY_MS)]).await
     }
 
@@ -218,11 +218,11 @@ impl Queries {
 
     /// Incidents, each as its last transition describes it.
     pub(crate) async fn alerts(&self, now: UnixMillis) -> Result<Alerts, QueryError> {
-        let sql = "SELECT incident AS incident_name, toString(argMax(to_state, place)) AS state, \
-                   toUnixTimestamp64Milli(max(at)) AS last_ms, toUnixTimestamp64Milli(min(at)) AS first_ms, \
-                   argMax(details, (at, stored_at, JSONExtractString(details, 'updated_at')) AS place) AS last_details \
+        let sql = "SELECT incident AS incident_name, toString(any(rule)) AS rule_name, \
+                   toString(argMax(to_state, (at, id))) AS state, toUnixTimestamp64Milli(max(at)) AS last_ms, \
+                   toUnixTimestamp64Milli(min(at)) AS first_ms, argMax(details, (at, id)) AS last_details \
                    FROM alert_transitions WHERE at >= fromUnixTimestamp64Milli({from:Int64}) AND incident NOT IN ('', '0') \
-                   GROUP BY incident_name ORDER BY last_ms DESC LIMIT 1000";
+                   GROUP BY incident_name ORDER BY last_ms DESC, incident_name LIMIT 1000";
         let rows: Vec<rows::Incident> = self.ask(sql, &[("from", now.0 - INCIDENT_KEPT_MS)]).await?;
         Ok(rows::alerts(&rows, now))
     }

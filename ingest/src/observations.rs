@@ -1,5 +1,6 @@
 //! What is worth observing in ingest: one function per occurrence.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -45,8 +46,8 @@ impl Observations {
     }
 
     /// A request was answered. `source` is empty where no configured source was meant.
-    pub(crate) fn answered(&self, source: &str, answer: &Answer, took: Duration) {
-        let source = KeyValue::new("source", source.to_owned());
+    pub(crate) fn answered(&self, source: &Arc<str>, answer: &Answer, took: Duration) {
+        let source = KeyValue::new("source", Arc::clone(source));
         if let Answer::Accepted(_) = answer {
             self.answer_seconds.record(took.as_secs_f64(), std::slice::from_ref(&source));
         }
@@ -57,8 +58,9 @@ impl Observations {
     }
 
     /// A secret signed a request; `secret` is its reference.
-    pub(crate) fn secret_matched(&self, source: &str, secret: &str) {
-        let labels = [KeyValue::new("source", source.to_owned()), KeyValue::new("secret", secret.to_owned())];
+    pub(crate) fn secret_matched(&self, source: &Arc<str>, secret: &Arc<str>) {
+        let labels =
+            [KeyValue::new("source", Arc::clone(source)), KeyValue::new("secret", Arc::clone(secret))];
         self.secret_matches.add(1, &labels);
     }
 

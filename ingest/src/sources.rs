@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use payments::providers::SecretError;
 use payments::{Provider, Verifier};
@@ -21,8 +22,10 @@ pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) provider: Provider,
     pub(crate) verifier: Verifier,
+    /// Its name, as a label of metrics: shared, since every request is counted under it.
+    pub(crate) label: Arc<str>,
     /// References of its secrets, in the order the verifier counts them.
-    pub(crate) secrets: Vec<String>,
+    pub(crate) secrets: Vec<Arc<str>>,
     pub(crate) admission: Admission,
 }
 
@@ -64,7 +67,8 @@ impl Sources {
                 name: config.name.clone(),
                 provider: config.provider,
                 verifier,
-                secrets: config.secrets.iter().map(ToString::to_string).collect(),
+                label: config.name.as_str().into(),
+                secrets: config.secrets.iter().map(|reference| reference.to_string().into()).collect(),
                 admission: Admission::new(config.requests_per_second_max, config.requests_in_flight_max),
             };
             by_name.insert(config.name.clone(), source);

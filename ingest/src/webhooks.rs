@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use opentelemetry::global::BoxedTracer;
 use payments::providers::SealDetails;
-use payments::{Envelope, UnixMillis};
+use payments::{Provider, UnixMillis};
 use queue::Publisher;
 use rand::RngExt as _;
 use runtime::SharedClock;
@@ -23,7 +23,7 @@ use crate::Ingest;
 use crate::admission::Refusal;
 use crate::answer::Answer;
 use crate::observations::Observations;
-use crate::sources::{Source, Sources};
+use crate::sources::Sources;
 use crate::trace::IngestSpan;
 
 /// Granularity in which memory for bodies is given out.
@@ -105,16 +105,18 @@ impl Receiver {
         };
         let (span, traceparent) =
             IngestSpan::start(self.tracer.as_ref(), &head.headers, &source.name, received_at);
-        let secret = source.secrets.get(verified.secret_index).cloned().unwrap_or_default();
-        self.observations.secret_matched(&source.name, &secret);
-        let envelope = verified.seal(SealDetails {
+        let secret = source.secrets.get(verified.secret_index);
+        if let Some(secret) = secret {
+            self.observations.secret_matched(&source.label, secret);
+        }
+        let envelope = verified.seal_encoded(&SealDetails {
             id: webhook_id(received_at),
             received_at,
             source: source.name.clone(),
-            secret,
+            secret: secret.map(|secret| secret.as_ref().to_owned()).unwrap_or_default(),
             traceparent,
         });
-        let answer = self.publish(source, &envelope).await;
+        let answer = self.publish(source.provider, envelope).await;
         span.end(answer.code());
         answer
     }
@@ -133,10 +135,9 @@ impl Receiver {
     }
 
     /// Invariant: the only way to [`Answer::Accepted`] is through the queue's word that the envelope is durable.
-    async fn publish(&self, source: &Source, envelope: &Envelope) -> Answer {
-        let published = self.publisher.publish(envelope.encode());
-        match tokio::time::timeout(self.publish_timeout, published).await {
-            Ok(Ok(())) => Answer::Accepted(source.provider),
+    async fn publish(&self, provider: Provider, envelope: Bytes) -> Answer {
+        match tokio::time::timeout(self.publish_timeout, self.publisher.publish(envelope)).await {
+            Ok(Ok(())) => Answer::Accepted(provider),
             Ok(Err(error)) => Answer::NotDurable(error),
             Err(_) => Answer::PublishTimedOut,
         }
@@ -151,13 +152,13 @@ async fn webhooks_post(
     let started = Instant::now();
     let answer = receiver.receive(&name, request).await;
     // An unknown name is not a label: anybody could fill the metrics with names.
-    let label = receiver.sources.get(&name).map_or("", |source| source.name.as_str());
-    receiver.observations.answered(label, &answer, started.elapsed());
+    let label = receiver.sources.get(&name).map_or_else(Arc::default, |source| Arc::clone(&source.label));
+    receiver.observations.answered(&label, &answer, started.elapsed());
     answer.into_response(receiver.retry_after_s)
 }
 
 async fn refuse(State(receiver): State<Arc<Receiver>>, answer: Answer) -> Response<Body> {
-    receiver.observations.answered("", &answer, Duration::ZERO);
+    receiver.observations.answered(&Arc::default(), &answer, Duration::ZERO);
     answer.into_response(receiver.retry_after_s)
 }
 

@@ -23,6 +23,9 @@ const VERSION: u8 = 1;
 const KIND_WEBHOOK: u8 = 1;
 const KIND_HEARTBEAT: u8 = 2;
 
+/// Room for headers when a message is begun; more is grown into.
+const HEADERS_BYTES_USUAL: usize = 1_024;
+
 /// One message of the queue.
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueueMessage {
@@ -121,8 +124,44 @@ impl QueueMessage {
 impl Envelope {
     /// The envelope in wire format.
     pub fn encode(&self) -> Bytes {
-        let headers: usize = self.headers.iter().map(|(name, value)| 6 + name.len() + value.len()).sum();
-        let mut out = BytesMut::with_capacity(64 + self.source.len() + 128 + headers + self.body.len());
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_ref()));
+        let head = Head {
+            id: self.id,
+            received_at: self.received_at,
+            provider: self.provider,
+            source: &self.source,
+            secret: &self.secret,
+            traceparent: &self.traceparent,
+        };
+        head.encode(headers, &self.body)
+    }
+
+    /// The value of header `name` (lower case) as text, empty if it is absent or not UTF-8.
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(key, _)| key == name);
+        found.and_then(|(_, value)| str::from_utf8(value).ok()).unwrap_or("")
+    }
+}
+
+/// What an envelope tells beside headers and body.
+pub(crate) struct Head<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) received_at: UnixMillis,
+    pub(crate) provider: Provider,
+    pub(crate) source: &'a str,
+    pub(crate) secret: &'a str,
+    pub(crate) traceparent: &'a str,
+}
+
+impl Head<'_> {
+    /// The whole envelope in wire format, written in one go from where its parts are.
+    pub(crate) fn encode<'h>(
+        &self,
+        headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+        body: &[u8],
+    ) -> Bytes {
+        let texts = self.source.len() + self.secret.len() + self.traceparent.len();
+        let mut out = BytesMut::with_capacity(64 + texts + HEADERS_BYTES_USUAL + body.len());
         out.put_u8(VERSION);
         out.put_u8(KIND_WEBHOOK);
         out.put_slice(self.id.as_bytes());
@@ -130,24 +169,22 @@ impl Envelope {
         let provider: &str = self.provider.name();
         out.put_u8(u8::try_from(provider.len()).unwrap_or(u8::MAX));
         out.put_slice(provider.as_bytes());
-        put_text16(&mut out, &self.source);
-        put_text16(&mut out, &self.secret);
-        put_text16(&mut out, &self.traceparent);
-        // Ingest bounds the header count (hundreds) and sizes (kilobytes) far below these limits.
-        let count = u16::try_from(self.headers.len()).unwrap_or(u16::MAX);
-        out.put_u16_le(count);
-        for (name, value) in self.headers.iter().take(usize::from(count)) {
+        put_text16(&mut out, self.source);
+        put_text16(&mut out, self.secret);
+        put_text16(&mut out, self.traceparent);
+        // The count stands before the headers and is known after them.
+        let count_at = out.len();
+        out.put_u16_le(0);
+        let mut count = 0_u16;
+        // Ingest bounds the header count (a hundred) and sizes (kilobytes) far below these limits.
+        for (name, value) in headers.take(usize::from(u16::MAX)) {
             put_text16(&mut out, name);
             put_bytes32(&mut out, value);
+            count += 1;
         }
-        put_bytes32(&mut out, &self.body);
+        out[count_at..count_at + 2].copy_from_slice(&count.to_le_bytes());
+        put_bytes32(&mut out, body);
         out.freeze()
-    }
-
-    /// The value of header `name` (lower case) as text, empty if it is absent or not UTF-8.
-    pub fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(key, _)| key == name);
-        found.and_then(|(_, value)| str::from_utf8(value).ok()).unwrap_or("")
     }
 }
 

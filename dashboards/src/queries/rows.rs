@@ -7,7 +7,9 @@ use payments::UnixMillis;
 use serde::Deserialize;
 
 use crate::freshness::{Arrivals, NOW_MINUTES, Span};
-use crate::model::{self, Alert, Alerts, Answers, ApprovedMoney, DeclineCode, History, Instance, Severity, SourceHistory};
+use crate::model::{
+    self, Alert, Alerts, Answers, ApprovedMoney, DeclineCode, History, Instance, Severity, SourceHistory,
+};
 use crate::window::Window;
 
 const MINUTE_MS: i64 = 60_000;
@@ -115,6 +117,7 @@ pub(super) struct Issuer {
 #[derive(Debug, Row, Deserialize)]
 pub(super) struct Incident {
     incident_name: String,
+    rule_name: String,
     state: String,
     last_ms: i64,
     first_ms: i64,
@@ -130,7 +133,6 @@ struct Details {
     slice: BTreeMap<String, String>,
     since: Option<String>,
     impact: String,
-    runbook: String,
     frozen: Option<String>,
 }
 
@@ -305,7 +307,8 @@ fn alert(row: &Incident, resolved_at: Option<UnixMillis>) -> Alert {
         title: if details.title.is_empty() { "Alert without a title".to_owned() } else { details.title },
         impact: details.impact,
         slice: slice.join(" · "),
-        runbook: details.runbook,
+        // One rule, one runbook, by the same name.
+        runbook: format!("docs/runbooks/{}.md", row.rule_name),
         since: since.unwrap_or(UnixMillis(row.first_ms)),
         recovering: row.state == "recovering",
         frozen: details.frozen,

@@ -19,7 +19,7 @@ use http::HeaderMap;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Head};
 use crate::event::PaymentEvent;
 use crate::secret::Secret;
 use crate::time::UnixMillis;
@@ -235,19 +235,30 @@ impl Verifier {
 impl Verified<'_> {
     /// The envelope of this request. Credentials among the headers are left out.
     pub fn seal(self, details: SealDetails) -> Envelope {
-        let headers = self.request.headers.iter().filter(|(name, _)| !is_credential(name.as_str()));
+        let headers = self.headers();
         Envelope {
             id: details.id,
             received_at: details.received_at,
             provider: self.provider,
+            headers: headers.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value))).collect(),
             source: details.source,
             secret: details.secret,
             traceparent: details.traceparent,
-            headers: headers
-                .map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())))
-                .collect(),
             body: self.request.body.clone(),
         }
+    }
+
+    /// What [`Self::seal`] makes, in wire format at once: nothing is copied but into the message.
+    pub fn seal_encoded(&self, details: &SealDetails) -> Bytes {
+        let SealDetails { id, received_at, source, secret, traceparent } = details;
+        let head =
+            Head { id: *id, received_at: *received_at, provider: self.provider, source, secret, traceparent };
+        head.encode(self.headers(), self.request.body)
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let kept = self.request.headers.iter().filter(|(name, _)| !is_credential(name.as_str()));
+        kept.map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// How long anything may take before a test fails.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(crate) const RETENTION: Retention = Retention {
     webhooks_days: 90,
