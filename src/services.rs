@@ -197,9 +197,9 @@ pub(crate) async fn start_engine(process: &Process) -> anyhow::Result<()> {
             }
             let now = state.borrow().clone();
             if now.ready {
-                health.ready()
+                health.ready();
             } else {
-                health.not_ready(now.trouble.unwrap_or_else(|| "starting".to_owned()))
+                health.not_ready(now.trouble.unwrap_or_else(|| "starting".to_owned()));
             }
         }
     });

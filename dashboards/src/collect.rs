@@ -10,9 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::freshness::{self, Arrivals, Span};
-use crate::model::{
-    Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, Pulse, Snapshot, Source,
-};
+use crate::model::{Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, Pulse, Snapshot, Source};
 use crate::observations::Observations;
 use crate::queries::{Queries, QueryError, SourceArrivals};
 use crate::window::Window;
@@ -205,12 +203,14 @@ impl Present {
 }
 
 /// The configured sources in their order, then those that only the data know.
-fn sources(configured: &[ConfiguredSource], rows: &[SourceArrivals], trusted: Option<UnixMillis>) -> Vec<Source> {
+fn sources(
+    configured: &[ConfiguredSource],
+    rows: &[SourceArrivals],
+    trusted: Option<UnixMillis>,
+) -> Vec<Source> {
     let of = |name: &str, provider: &str, configured: bool, row: Option<&SourceArrivals>| {
-        let arrivals = row.map_or(
-            Arrivals { last_received_at: None, rate_now: 0.0, rate_usual: 0.0 },
-            |row| row.arrivals,
-        );
+        let arrivals = row
+            .map_or(Arrivals { last_received_at: None, rate_now: 0.0, rate_usual: 0.0 }, |row| row.arrivals);
         let judged = freshness::pulse(arrivals, trusted);
         // A source that was taken out of the configuration is silent because somebody wanted it so.
         let pulse = if judged == Pulse::Silent && !configured { Pulse::Quiet } else { judged };

@@ -51,7 +51,11 @@ pub(crate) fn periods(complete_to: UnixMillis, first: Option<UnixMillis>) -> (Sp
     let full = UnixMillis(end.0 - NOW_MINUTES * MINUTE_MS);
     let from = first.map_or(full, |first| full.max(first.minute()));
     // In the very first minute there is no complete one yet.
-    let now = if from < end { Span { from, to: end } } else { Span { from: end, to: UnixMillis(end.0 + MINUTE_MS) } };
+    let now = if from < end {
+        Span { from, to: end }
+    } else {
+        Span { from: end, to: UnixMillis(end.0 + MINUTE_MS) }
+    };
     let before = Span { from: UnixMillis(now.from.0 - BEFORE_MINUTES * MINUTE_MS), to: now.from };
     (now, before)
 }
@@ -99,7 +103,8 @@ mod tests {
 
     #[test]
     fn data_are_complete_to_the_slowest_instance_that_lives() {
-        let heartbeats = vec![instance("b", "03:07:02"), instance("a", "03:07:10"), instance("gone", "02:00:00")];
+        let heartbeats =
+            vec![instance("b", "03:07:02"), instance("a", "03:07:10"), instance("gone", "02:00:00")];
         let feed = feed(heartbeats, at("03:07:14"), 60_000);
         assert_eq!(feed.complete_to, Some(at("03:07:02")));
         assert_eq!(feed.instances.len(), 2, "an instance that left is forgotten");
@@ -108,7 +113,8 @@ mod tests {
     #[test]
     fn a_silent_instance_first_holds_the_others_back_and_then_is_gone() {
         let at_age = |age_s: i64| {
-            let silent = Instance { name: "a".to_owned(), heartbeat_at: UnixMillis(at("03:07:14").0 - age_s * 1_000) };
+            let silent =
+                Instance { name: "a".to_owned(), heartbeat_at: UnixMillis(at("03:07:14").0 - age_s * 1_000) };
             feed(vec![silent, instance("b", "03:07:10")], at("03:07:14"), 60_000).complete_to
         };
         assert_eq!(at_age(90), Some(at("03:05:44")));
@@ -124,7 +130,10 @@ mod tests {
 
     #[test]
     fn a_clock_ahead_of_ours_promises_nothing() {
-        assert_eq!(feed(vec![instance("a", "03:09:00")], at("03:07:14"), 60_000).complete_to, Some(at("03:07:14")));
+        assert_eq!(
+            feed(vec![instance("a", "03:09:00")], at("03:07:14"), 60_000).complete_to,
+            Some(at("03:07:14"))
+        );
     }
 
     #[test]

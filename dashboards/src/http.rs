@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::Markup;
@@ -127,7 +127,9 @@ mod tests {
         assert_eq!(window(Some("window=6h"), now), Window::SixHours);
         assert_eq!(window(Some("issuer=a%20b&window=24h&window=6h"), now), Window::Day);
         assert_eq!(window(Some(&format!("from={}&issuer=x", now.0 - 7_200_000)), now), Window::SixHours);
-        for nonsense in [None, Some(""), Some("window"), Some("window=<script>"), Some("from=99999999999999999999")] {
+        for nonsense in
+            [None, Some(""), Some("window"), Some("window=<script>"), Some("from=99999999999999999999")]
+        {
             assert_eq!(window(nonsense, now), Window::Hour, "{nonsense:?}");
         }
     }

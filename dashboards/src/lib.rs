@@ -72,9 +72,8 @@ pub struct BoardConfig {
 impl BoardConfig {
     /// From the whole configuration.
     pub fn from_config(config: &Config, version: &str) -> Self {
-        let source = |source: &runtime::config::SourceConfig| {
-            (source.name.clone(), source.provider.name().to_owned())
-        };
+        let source =
+            |source: &runtime::config::SourceConfig| (source.name.clone(), source.provider.name().to_owned());
         Self {
             sources: config.sources.iter().map(source).collect(),
             stale_after_ms: config.alerting.stale_after_ms,

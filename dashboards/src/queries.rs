@@ -174,7 +174,11 @@ impl Queries {
     }
 
     /// The most frequent decline codes of `now`, with their counts in `before`.
-    pub(crate) async fn decline_codes(&self, now: Span, before: Span) -> Result<Vec<DeclineCode>, QueryError> {
+    pub(crate) async fn decline_codes(
+        &self,
+        now: Span,
+        before: Span,
+    ) -> Result<Vec<DeclineCode>, QueryError> {
         let codes = format!(
             "SELECT toString(provider) AS provider_name, toString(decline_code) AS code, \
              toString(decline_category) AS category, toString(any(decline_class)) AS class, \

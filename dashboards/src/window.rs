@@ -115,6 +115,9 @@ mod tests {
     fn a_link_that_names_an_instant_opens_on_a_window_that_shows_it() {
         let now = UnixMillis::from_rfc3339("2026-11-22T03:07:10Z").unwrap();
         let ago = |minutes: i64| Window::reaching(UnixMillis(now.0 - minutes * 60_000), now);
-        assert_eq!([ago(30), ago(90), ago(600), ago(6_000)], [Window::Hour, Window::SixHours, Window::Day, Window::Day]);
+        assert_eq!(
+            [ago(30), ago(90), ago(600), ago(6_000)],
+            [Window::Hour, Window::SixHours, Window::Day, Window::Day]
+        );
     }
 }

@@ -99,15 +99,14 @@ impl Answer {
     /// The HTTP response; 429 and 503 ask to come back after `retry_after_s` seconds.
     pub fn into_response(self, retry_after_s: u32) -> Response<Body> {
         let status = self.status();
-        let mut response = match &self {
-            Self::Accepted(provider) => Response::new(Body::from(provider.acknowledgement())),
-            _ => {
-                let body = serde_json::json!({ "error": self.code(), "message": self.message() });
-                let mut response = Response::new(Body::from(format!("{body}\n")));
-                let json = HeaderValue::from_static("application/json");
-                response.headers_mut().insert(header::CONTENT_TYPE, json);
-                response
-            }
+        let mut response = if let Self::Accepted(provider) = &self {
+            Response::new(Body::from(provider.acknowledgement()))
+        } else {
+            let body = serde_json::json!({ "error": self.code(), "message": self.message() });
+            let mut response = Response::new(Body::from(format!("{body}\n")));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+            response
         };
         *response.status_mut() = status;
         match status {

@@ -65,10 +65,12 @@ impl Receiver {
 
     /// The routes of the ingest port.
     pub(crate) fn into_router(self) -> Router {
-        let webhooks = post(webhooks_post).fallback(|state| refuse(state, Answer::MethodNotAllowed));
+        let webhooks = post(webhooks_post).fallback(async |State(receiver): State<Arc<Receiver>>| {
+            refuse(&receiver, Answer::MethodNotAllowed)
+        });
         Router::new()
             .route("/webhooks/{source}", webhooks)
-            .fallback(|state| refuse(state, Answer::UnknownSource))
+            .fallback(async |State(receiver): State<Arc<Receiver>>| refuse(&receiver, Answer::UnknownSource))
             .with_state(Arc::new(self))
     }
 
@@ -157,7 +159,7 @@ async fn webhooks_post(
     answer.into_response(receiver.retry_after_s)
 }
 
-async fn refuse(State(receiver): State<Arc<Receiver>>, answer: Answer) -> Response<Body> {
+fn refuse(receiver: &Receiver, answer: Answer) -> Response<Body> {
     receiver.observations.answered(&Arc::default(), &answer, Duration::ZERO);
     answer.into_response(receiver.retry_after_s)
 }

@@ -142,7 +142,8 @@ impl Inserter {
         for<'a> T::Value<'a>: StoredRow,
     {
         let mut refused = Vec::new();
-        let mut ranges = vec![0..rows.len()];
+        let mut ranges = Vec::new();
+        ranges.push(0..rows.len());
         while let Some(range) = ranges.pop() {
             match self.until_decided::<T>(&rows[range.clone()], stop).await? {
                 Ok(()) => {}

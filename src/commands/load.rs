@@ -86,13 +86,11 @@ pub(crate) fn run(global: &Global, args: &LoadArgs) -> anyhow::Result<ExitCode> 
         load_config_of(args, LoadConfig::new(args.seed, target(&config, args.target.as_deref())?, sources));
     threads.block_on(async {
         let stop = stop_on_signal()?;
-        match args.compare_floor {
-            Some(rounds) => compare(args, &load, rounds, &stop).await,
-            None => {
-                let report = simulator::load::run(load, Arc::new(SystemClock), stop).await?;
-                answer(args.json, &report)
-            }
+        if let Some(rounds) = args.compare_floor {
+            return compare(args, &load, rounds, &stop).await;
         }
+        let report = simulator::load::run(load, Arc::new(SystemClock), stop).await?;
+        answer(args.json, &report)
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
 use futures_util::stream;
+use futures_util::{FutureExt as _, StreamExt as _};
 use payments::UnixMillis;
 use runtime::{HealthHandle, Lifecycle, SharedClock};
 use tokio::sync::Notify;

@@ -28,7 +28,7 @@ pub struct Lifecycle {
 }
 
 /// After the tasks have ended, what they depended on (the embedded engine) may take this long to end too.
-const LAST_TIMEOUT: Duration = Duration::from_secs(60);
+const LAST_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Lifecycle {
     /// A process that has just started.

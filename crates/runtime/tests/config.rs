@@ -1,6 +1,8 @@
 //! The shipped sample is read; each kind of broken configuration gets an error that says what, where, and how to
 //! mend it.
 
+#![expect(clippy::unwrap_used, reason = "in a test it is the failure")]
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

@@ -125,7 +125,7 @@ fn report(webhooks: u64, [facts, requests, merges, ours]: [u64; 4], wall: Durati
 }
 
 async fn count(store: &Store, sql: &str) -> u64 {
-    store.client().query(&format!("SELECT toUInt64(({sql}))")).fetch_one().await.unwrap()
+    store.client().query(&format!("SELECT ifNull(toUInt64(({sql})), 0)")).fetch_one().await.unwrap()
 }
 
 /// User and system time of a process so far.

@@ -120,7 +120,8 @@ fn time_axis(chart: &Chart<'_>, layout: &Layout) -> Markup {
     let tick_ms = axis.window.tick_ms() * if chart.size == Size::Large { 1 } else { 2 };
     let end = axis.start_of(chart.steps.len());
     let first = axis.from.0.div_euclid(tick_ms) * tick_ms;
-    let ticks = (0..64).map(|index| UnixMillis(first + tick_ms * index)).filter(|at| *at >= axis.from && *at < end);
+    let ticks =
+        (0..64).map(|index| UnixMillis(first + tick_ms * index)).filter(|at| *at >= axis.from && *at < end);
     let y = layout.bottom();
     html! {
         @for at in ticks {
@@ -184,7 +185,14 @@ fn bar(path: &mut String, chart: &Chart<'_>, index: usize, per_minute: f64, layo
     let step = GRID / chart.steps.len().max(1) as f64;
     let left = step * (index as f64 + (1.0 - BAR) / 2.0);
     let y = chart.volume.y(per_minute, layout.volume);
-    path.push_str(&format!("M{} {}H{}V{}H{}Z", px(left), px(layout.volume), px(left + step * BAR), px(y), px(left)));
+    path.push_str(&format!(
+        "M{} {}H{}V{}H{}Z",
+        px(left),
+        px(layout.volume),
+        px(left + step * BAR),
+        px(y),
+        px(left)
+    ));
 }
 
 /// The rate: one stroke for each run of steps with attempts; a gap is a gap.

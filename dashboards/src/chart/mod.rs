@@ -123,7 +123,11 @@ pub(crate) fn volume_scale(steps: &[Answers], step_ms: i64) -> Scale {
 }
 
 /// The last step that is over and has an attempt.
-pub(crate) fn last_known<'a>(history: &History, steps: &'a [Answers], complete_to: UnixMillis) -> Option<(UnixMillis, &'a Answers)> {
+pub(crate) fn last_known<'a>(
+    history: &History,
+    steps: &'a [Answers],
+    complete_to: UnixMillis,
+) -> Option<(UnixMillis, &'a Answers)> {
     steps.iter().enumerate().rev().find_map(|(index, answers)| {
         let start = history.from.0 + history.step_ms * i64::try_from(index).ok()?;
         let is_over = start + history.step_ms <= complete_to.0;

@@ -79,9 +79,18 @@ mod tests {
 
     #[test]
     fn ticks_stand_at_round_numbers() {
-        assert_eq!(shown(&Scale::of_shares([0.86, 0.93].into_iter())), ["0.86", "0.88", "0.90", "0.92", "0.94"]);
-        assert_eq!(shown(&Scale::of_shares([0.31, 0.93].into_iter())), ["0.20", "0.40", "0.60", "0.80", "1.00"]);
-        assert_eq!(shown(&Scale::from_zero(843.0)), ["0.00", "200.00", "400.00", "600.00", "800.00", "1000.00"]);
+        assert_eq!(
+            shown(&Scale::of_shares([0.86, 0.93].into_iter())),
+            ["0.86", "0.88", "0.90", "0.92", "0.94"]
+        );
+        assert_eq!(
+            shown(&Scale::of_shares([0.31, 0.93].into_iter())),
+            ["0.20", "0.40", "0.60", "0.80", "1.00"]
+        );
+        assert_eq!(
+            shown(&Scale::from_zero(843.0)),
+            ["0.00", "200.00", "400.00", "600.00", "800.00", "1000.00"]
+        );
         assert_eq!(shown(&Scale::from_zero(120.0)), ["0.00", "50.00", "100.00", "150.00"]);
     }
 

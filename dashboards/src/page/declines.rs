@@ -29,7 +29,9 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
 
 fn row(code: &DeclineCode) -> Markup {
     let share = |count: u64, of: u64| if of == 0 { None } else { Some(count as f64 / of as f64) };
-    let change = share(code.count, code.of).zip(share(code.count_before, code.of_before)).map(|(now, before)| now - before);
+    let change = share(code.count, code.of)
+        .zip(share(code.count_before, code.of_before))
+        .map(|(now, before)| now - before);
     html! {
         tr {
             th scope="row" {

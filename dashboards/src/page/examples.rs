@@ -3,8 +3,8 @@
 use payments::UnixMillis;
 
 use crate::model::{
-    Alert, Alerts, Answers, ApprovedMoney, DeclineCode, Feed, Headline, History, Instance, Issuer, Panel, Period,
-    Pulse, Severity, Snapshot, Source, SourceHistory,
+    Alert, Alerts, Answers, ApprovedMoney, DeclineCode, Feed, Headline, History, Instance, Issuer, Panel,
+    Period, Pulse, Severity, Snapshot, Source, SourceHistory,
 };
 use crate::page::Context;
 use crate::window::Window;
@@ -47,7 +47,10 @@ pub(crate) fn firing(window: Window) -> Snapshot {
     second.since = at("03:03:02");
     second.frozen = Some("no_data".to_owned());
     let first = alert("8812", Severity::Critical, "P1 Declines 9→61% issuer Harbour Bank (BR) ~$1.8k/min");
-    snapshot.alerts = Panel::known(now, Alerts { active_count: 2, active: vec![first, second], resolved: vec![resolved()] });
+    snapshot.alerts = Panel::known(
+        now,
+        Alerts { active_count: 2, active: vec![first, second], resolved: vec![resolved()] },
+    );
     snapshot.headline = Panel::known(now, headline(true));
     snapshot.history = Panel::known(now, history(window, now, true));
     let mut sources = sources();
@@ -159,7 +162,8 @@ pub(crate) fn alert(incident: &str, severity: Severity, title: &str) -> Alert {
         incident: incident.to_owned(),
         severity,
         title: title.to_owned(),
-        impact: "~153 payments lost, ~$4.6k so far (est.); ~$1.8k/min, ~$110k in the next hour at this rate".to_owned(),
+        impact: "~153 payments lost, ~$4.6k so far (est.); ~$1.8k/min, ~$110k in the next hour at this rate"
+            .to_owned(),
         slice: "issuer Harbour Bank".to_owned(),
         runbook: "https://runbooks.example/issuer-declines".to_owned(),
         since: at("02:58:40"),
@@ -178,7 +182,8 @@ fn resolved() -> Alert {
 
 fn headline(outage: bool) -> Headline {
     let money = |usd, eur, jpy| {
-        let one = |currency: &str, amount_minor| ApprovedMoney { currency: currency.to_owned(), amount_minor };
+        let one =
+            |currency: &str, amount_minor| ApprovedMoney { currency: currency.to_owned(), amount_minor };
         vec![one("USD", usd), one("EUR", eur), one("JPY", jpy)]
     };
     let (approved, declined) = if outage { (3_888, 861) } else { (4_371, 378) };

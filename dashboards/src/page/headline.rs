@@ -91,9 +91,11 @@ fn attempts(headline: &Headline) -> Markup {
 
 fn money(headline: &Headline) -> Markup {
     let (now, before) = (&headline.now, &headline.before);
-    let per_minute =
-        |money: &ApprovedMoney, period: &Period| number::money(money.amount_minor as f64 / period.minutes(), &money.currency);
-    let (first, others) = now.approved.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
+    let per_minute = |money: &ApprovedMoney, period: &Period| {
+        number::money(money.amount_minor as f64 / period.minutes(), &money.currency)
+    };
+    let (first, others) =
+        now.approved.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
     html! {
         div .stat {
             h3 { "Approved" }

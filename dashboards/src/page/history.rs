@@ -97,8 +97,7 @@ fn overall(history: &History, axis: Axis<'_>) -> Markup {
 }
 
 fn by_source(history: &History, axis: Axis<'_>) -> Markup {
-    let shown: &[SourceHistory] =
-        history.by_source.get(..SOURCES_MAX).unwrap_or(&history.by_source);
+    let shown: &[SourceHistory] = history.by_source.get(..SOURCES_MAX).unwrap_or(&history.by_source);
     let rate = chart::rate_scale(shown.iter().map(|source| source.steps.as_slice()));
     let left_out = history.by_source.len() - shown.len();
     html! {

@@ -47,10 +47,9 @@ impl State {
         };
         let sources = snapshot.sources.value().map(Vec::as_slice).unwrap_or_default();
         let nothing_came = sources.iter().all(|source| source.last_received_at.is_none());
-        let nothing_counted = snapshot
-            .headline
-            .value()
-            .is_some_and(|headline| headline.now.answers.attempts() + headline.before.answers.attempts() == 0);
+        let nothing_counted = snapshot.headline.value().is_some_and(|headline| {
+            headline.now.answers.attempts() + headline.before.answers.attempts() == 0
+        });
         let alerts = snapshot.alerts.value();
         let no_alerts = alerts.is_none_or(|alerts| alerts.active.is_empty());
         let answered = snapshot.feed.failure.is_none() && snapshot.sources.failure.is_none();
@@ -78,7 +77,9 @@ impl State {
     pub(super) fn words(&self) -> String {
         let trust = match &self.trust {
             Trust::Fresh(_) => None,
-            Trust::Stale(since) => Some(format!("Data is stale since {} UTC", number::moment(*since, self.now))),
+            Trust::Stale(since) => {
+                Some(format!("Data is stale since {} UTC", number::moment(*since, self.now)))
+            }
             Trust::NeverHeard if self.waiting => None,
             Trust::NeverHeard => Some("Ingest has sent no sign of life".to_owned()),
             Trust::StoreDown(_) => Some("The store does not answer".to_owned()),

@@ -15,9 +15,12 @@ fn readable(markup: &Markup) -> String {
         rest = &rest[open + close + 1..];
         if tag.starts_with("svg") {
             rest = after_svg(rest);
-        } else if let Some(label) = tag.split("aria-label=\"").nth(1).filter(|_| tag.contains("role=\"img\"")) {
+        } else if let Some(label) = tag.split("aria-label=\"").nth(1).filter(|_| tag.contains("role=\"img\""))
+        {
             out.push_str(&format!("\n[chart] {}", label.split('"').next().unwrap_or_default()));
-        } else if ["h1", "h2", "h3", "h4", "p", "li", "tr", "footer", "dt"].contains(&tag.split(' ').next().unwrap_or_default()) {
+        } else if ["h1", "h2", "h3", "h4", "p", "li", "tr", "footer", "dt"]
+            .contains(&tag.split(' ').next().unwrap_or_default())
+        {
             out.push('\n');
         } else if ["td", "th", "dd", "div"].contains(&tag.split(' ').next().unwrap_or_default()) {
             out.push_str(" | ");
@@ -48,7 +51,9 @@ fn after_svg(rest: &str) -> &str {
 }
 
 fn push(out: &mut String, text: &str) {
-    out.push_str(&text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"));
+    out.push_str(
+        &text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"),
+    );
 }
 
 fn read(snapshot: &Snapshot) -> String {
@@ -150,7 +155,9 @@ fn text_from_outside_stays_text() {
         snapshot.history.known.as_mut().unwrap().value.by_source[0].source = text.to_owned();
         snapshot.headline.known.as_mut().unwrap().value.now.approved[0].currency = text.to_owned();
         let html = fragment(&snapshot, &examples::context()).into_string();
-        for harm in ["<script", "<img", "<svg onload", "</title></svg>", "href=\"javascript", "\u{202E}", "\u{1b}"] {
+        for harm in
+            ["<script", "<img", "<svg onload", "</title></svg>", "href=\"javascript", "\u{202E}", "\u{1b}"]
+        {
             assert!(!html.contains(harm), "{harm:?} in the page of {text:?}");
         }
     }
@@ -192,7 +199,8 @@ mod contrast {
 
     /// Relative luminance (WCAG 2.2, definition of the term).
     fn luminance(rgb: [f64; 3]) -> f64 {
-        let linear = rgb.map(|part| if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) });
+        let linear =
+            rgb.map(|part| if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) });
         0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     }
 
@@ -204,10 +212,26 @@ mod contrast {
     #[test]
     fn text_can_be_read_in_both_themes() {
         let pairs = [
-            ("text", "page"), ("text", "raised"), ("text", "bad-wash"), ("text", "warn-wash"), ("muted", "page"),
-            ("muted", "raised"), ("muted", "bad-wash"), ("accent", "page"), ("accent", "bad-wash"),
-            ("accent", "raised"), ("good", "page"), ("good", "bad-wash"), ("warn", "page"), ("warn", "warn-wash"), ("warn", "raised"), ("warn", "bad-wash"),
-            ("bad", "page"), ("bad", "raised"), ("not-approved", "page"), ("on-solid", "bad"),
+            ("text", "page"),
+            ("text", "raised"),
+            ("text", "bad-wash"),
+            ("text", "warn-wash"),
+            ("muted", "page"),
+            ("muted", "raised"),
+            ("muted", "bad-wash"),
+            ("accent", "page"),
+            ("accent", "bad-wash"),
+            ("accent", "raised"),
+            ("good", "page"),
+            ("good", "bad-wash"),
+            ("warn", "page"),
+            ("warn", "warn-wash"),
+            ("warn", "raised"),
+            ("warn", "bad-wash"),
+            ("bad", "page"),
+            ("bad", "raised"),
+            ("not-approved", "page"),
+            ("on-solid", "bad"),
         ];
         for dark in [false, true] {
             for (text, ground) in pairs {
@@ -220,7 +244,13 @@ mod contrast {
     #[test]
     fn what_is_drawn_can_be_seen_in_both_themes() {
         for dark in [false, true] {
-            for (drawn, ground) in [("accent", "page"), ("bar", "page"), ("not-approved", "page"), ("on-solid", "good"), ("on-solid", "warn")] {
+            for (drawn, ground) in [
+                ("accent", "page"),
+                ("bar", "page"),
+                ("not-approved", "page"),
+                ("on-solid", "good"),
+                ("on-solid", "warn"),
+            ] {
                 let ratio = contrast(drawn, ground, dark);
                 assert!(ratio >= 3.0, "{drawn} on {ground}, dark {dark}: {ratio:.2}");
             }

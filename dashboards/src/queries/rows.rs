@@ -167,10 +167,8 @@ impl From<Issuer> for model::Issuer {
 }
 
 pub(super) fn period(span: Span, row: Option<&Period>, money: Vec<Money>) -> model::Period {
-    let approved = money
-        .into_iter()
-        .map(|row| ApprovedMoney { currency: row.code, amount_minor: row.minor })
-        .collect();
+    let approved =
+        money.into_iter().map(|row| ApprovedMoney { currency: row.code, amount_minor: row.minor }).collect();
     let told = row.filter(|row| row.told > 0);
     model::Period {
         from: span.from,
@@ -208,7 +206,9 @@ pub(super) fn history(window: Window, from: UnixMillis, rows: &[Step], heard: &[
         }
     }
     let mut by_source: Vec<SourceHistory> = sources.into_values().collect();
-    by_source.sort_by_key(|source| std::cmp::Reverse(source.steps.iter().map(|step| step.attempts()).sum::<u64>()));
+    by_source.sort_by_key(|source| {
+        std::cmp::Reverse(source.steps.iter().map(|step| step.attempts()).sum::<u64>())
+    });
     let mut was_heard = vec![false; steps];
     for row in heard {
         if let Some(slot) = index(row.step).and_then(|index| was_heard.get_mut(index)) {
@@ -248,8 +248,11 @@ fn rates(rows: &[&ArrivalMinute], end: UnixMillis) -> Arrivals {
     let first_ms = rows.iter().map(|row| row.minute_s * 1_000).min().unwrap_or(0);
     let rate = |from: i64, to: i64| {
         let from = from.max(first_ms);
-        let webhooks: u64 =
-            rows.iter().filter(|row| (from..to).contains(&(row.minute_s * 1_000))).map(|row| row.webhooks).sum();
+        let webhooks: u64 = rows
+            .iter()
+            .filter(|row| (from..to).contains(&(row.minute_s * 1_000)))
+            .map(|row| row.webhooks)
+            .sum();
         webhooks as f64 * MINUTE_MS as f64 / (to - from).max(MINUTE_MS) as f64
     };
     let running = end.minute().0;
@@ -300,7 +303,8 @@ fn alert(row: &Incident, resolved_at: Option<UnixMillis>) -> Alert {
     // An incident whose description cannot be read is still an incident.
     let details: Details = serde_json::from_str(&row.last_details).unwrap_or_default();
     let since = details.since.as_deref().and_then(|text| UnixMillis::from_rfc3339(text).ok());
-    let slice: Vec<String> = details.slice.iter().map(|(dimension, value)| format!("{dimension} {value}")).collect();
+    let slice: Vec<String> =
+        details.slice.iter().map(|(dimension, value)| format!("{dimension} {value}")).collect();
     Alert {
         incident: row.incident_name.clone(),
         severity: details.severity.parse().unwrap_or(Severity::Error),

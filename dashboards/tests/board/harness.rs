@@ -8,8 +8,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use dashboards::{BoardConfig, BoardState, board};
 use payments::decline::Decline;
 use payments::{
-    Currency, DeclineCategory, Envelope, Heartbeat, Kind, Money, Outcome, PaymentEvent, Provider, QueueMessage,
-    Retry, UnixMillis,
+    Currency, DeclineCategory, Envelope, Heartbeat, Kind, Money, Outcome, PaymentEvent, Provider,
+    QueueMessage, Retry, UnixMillis,
 };
 use runtime::telemetry::Telemetry;
 use runtime::{Lifecycle, MockClock};
@@ -105,7 +105,10 @@ impl Board {
             client: store.client(),
             clock: clock.clone(),
             config: BoardConfig {
-                sources: vec![("stripe-us".to_owned(), "stripe".to_owned()), ("adyen-eu".to_owned(), "adyen".to_owned())],
+                sources: vec![
+                    ("stripe-us".to_owned(), "stripe".to_owned()),
+                    ("adyen-eu".to_owned(), "adyen".to_owned()),
+                ],
                 stale_after_ms: 60_000,
                 ingest_url: "http://127.0.0.1:8080".to_owned(),
                 version: "0.1.0".to_owned(),
@@ -142,7 +145,8 @@ impl Board {
 
     /// Stores webhooks and the facts they tell, as the processor does.
     pub(crate) async fn store(&self, told: &[Told], stored_at: UnixMillis) {
-        let webhooks: Vec<_> = told.iter().map(|one| WebhookRow::new(&one.envelope, "stored", 1, stored_at)).collect();
+        let webhooks: Vec<_> =
+            told.iter().map(|one| WebhookRow::new(&one.envelope, "stored", 1, stored_at)).collect();
         self.store.insert::<WebhookRow<'_>>(&webhooks, DEADLINE).await.unwrap();
         let facts: Vec<_> =
             told.iter().map(|one| PaymentEventRow::new(&one.envelope, &one.event, stored_at)).collect();

@@ -77,7 +77,11 @@ pub(crate) async fn the_numbers_are_exact_and_copies_are_not_counted(engine: &En
     let page = board.get("/?window=6h").await;
     assert!(page.contains("50.0%") && page.contains("50/100") && page.contains("−40.0 pp"), "{page}");
     let source = &after["sources"]["known"]["value"][0];
-    assert_eq!((source["pulse"].as_str(), source["rate_now"].as_f64()), (Some("receiving"), Some(40.2)), "{source}");
+    assert_eq!(
+        (source["pulse"].as_str(), source["rate_now"].as_f64()),
+        (Some("receiving"), Some(40.2)),
+        "{source}"
+    );
     assert_eq!(after["sources"]["known"]["value"][1]["pulse"], "waiting");
     for failure in ["feed", "alerts", "headline", "history", "sources", "declines", "issuers"] {
         assert_eq!(after[failure]["failure"], Value::Null, "{failure}");
@@ -109,7 +113,9 @@ pub(crate) async fn incidents_are_shown_as_alerting_last_described_them(engine: 
     let board = Board::new(engine, "incidents").await;
     board.heartbeat("03:07:10").await;
     board.store(&[Told::approved("stripe-us", 1, at("03:06:00"))], at("03:07:00")).await;
-    for (incident, states) in [("7", &["firing", "recovering"][..]), ("8", &["firing", "recovering", "inactive"])] {
+    for (incident, states) in
+        [("7", &["firing", "recovering"][..]), ("8", &["firing", "recovering", "inactive"])]
+    {
         for (minute, state) in states.iter().enumerate() {
             let details = json!({
                 "title": format!("P1 Declines 9→61% issuer Harbour Bank, {state}"), "severity": "critical", "state": state,

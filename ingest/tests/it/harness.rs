@@ -137,10 +137,10 @@ impl TestIngest {
     }
 
     /// One value of `/metrics`, 0 if it is not there yet.
-    pub(crate) fn metric(&self, line_start: &str) -> f64 {
+    pub(crate) fn metric(&self, line_start: &str) -> u64 {
         let text = String::from_utf8(self.telemetry.prometheus_text().unwrap()).unwrap();
         let line = text.lines().find(|line| line.starts_with(line_start));
-        line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 }
 

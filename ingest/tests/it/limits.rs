@@ -138,8 +138,8 @@ async fn each_request_is_counted_under_exactly_one_answer() {
     let count = |answer: &str, source: &str| {
         ingest.metric(&format!("tillwatch_ingest_requests_total{{answer=\"{answer}\",source=\"{source}\"}}"))
     };
-    assert_eq!(count("accepted", "stripe-us"), 1.0);
-    assert_eq!(count("missing_signature", "stripe-us"), 1.0);
-    assert_eq!(count("unknown_source", ""), 1.0);
-    assert_eq!(ingest.metric("tillwatch_ingest_secret_matches_total{secret=\"file:stripe\""), 1.0);
+    assert_eq!(count("accepted", "stripe-us"), 1);
+    assert_eq!(count("missing_signature", "stripe-us"), 1);
+    assert_eq!(count("unknown_source", ""), 1);
+    assert_eq!(ingest.metric("tillwatch_ingest_secret_matches_total{secret=\"file:stripe\""), 1);
 }

@@ -98,7 +98,9 @@ async fn an_open_incident_is_frozen_and_said_to_be_so() {
         .collect();
     assert_eq!(of_incident.len(), 1, "one update, never a resolve");
     assert_eq!(of_incident[0].1.action, Action::Update);
-    assert!(of_incident[0].1.line.contains("⚠ frozen: ClickHouse does not answer; last known 91% declined"));
+    assert!(
+        of_incident[0].1.line.contains("⚠ frozen: ClickHouse does not answer; last known 91% not approved")
+    );
     let key = ("issuer-declines".to_owned(), r#"{"issuer":"Harbour Bank"}"#.to_owned());
     assert_eq!(engine.book.slices[&key].state.phase, Phase::Firing);
 }

@@ -127,3 +127,29 @@ async fn a_clock_that_is_ahead_is_taken_back_to_a_minute_after_arrival() {
     tables.store_facts(&[again], at(2 * HOUR)).await;
     assert_eq!(minutes(&tables).await, "1\t1\t121");
 }
+
+#[tokio::test]
+async fn what_an_older_mapping_left_behind_can_be_retracted() {
+    let tables = Tables::new().await;
+    let facts: Vec<Fact> = (0..4).map(|number| Fact::new(Provider::Stripe, number, at(0))).collect();
+    tables.store_facts(&facts, at(1)).await;
+    // The next mapping finds no fact in number 0, and moves number 1; 2 and 3 stay in their minute.
+    let remapped = "INSERT INTO payment_events_stored \
+        SELECT * REPLACE (mapper_version + 1 AS mapper_version, \
+        if(event_id = 'evt_00000001', occurred_at + INTERVAL 1 HOUR, occurred_at) AS occurred_at) \
+        FROM payment_events_stored WHERE event_id != 'evt_00000000'";
+    tables.sql(remapped).await;
+    assert_eq!(tables.sql("SELECT count() FROM payment_events").await, "5");
+    let retract = format!(
+        "INSERT INTO payment_events_stored \
+         (source, event_id, fact, occurred_at, received_at, mapper_version, is_deleted) \
+         SELECT source, event_id, fact, occurred_at, received_at, mapper_version, 1 \
+         FROM payment_events_stored FINAL \
+         WHERE source = 'stripe-us' AND mapper_version < {}",
+        Provider::Stripe.mapper_version() + 1
+    );
+    for _ in 0..2 {
+        tables.sql(&retract).await;
+        assert_eq!(minutes(&tables).await, "3\t3\t0 0 60");
+    }
+}
