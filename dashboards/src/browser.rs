@@ -37,9 +37,11 @@ setTimeout(() => {
   const pre = document.createElement("pre");
   pre.id = "probe";
   pre.textContent = JSON.stringify({ saw, width, title: document.title, lost: document.getElementById("lost").textContent });
-  document.body.append(pre);
+  top.document.body.append(pre);
 }, 7000);
 "#;
+
+const PHONE_WIDTH: u32 = 390;
 
 #[derive(Clone, Copy, Debug)]
 struct View {
@@ -66,13 +68,19 @@ async fn page(UrlPath(page): UrlPath<String>) -> Response {
     let Some(snapshot) = snapshot(&page) else { return StatusCode::NOT_FOUND.into_response() };
     let mut response = html(document(&snapshot, &examples::context()));
     let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-    let policy = policy.replace("script-src ", "script-src 'self' ");
+    let policy = policy.replace("script-src ", "script-src 'self' ").replace("ancestors 'none'", "ancestors 'self'");
     let text = document(&snapshot, &examples::context()).into_string();
     let text = text.replace("<head>", "<head><script src=\"/probe.js\"></script>");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::try_from(policy).unwrap());
-    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().remove(header::X_FRAME_OPTIONS);
     *response.body_mut() = text.into();
     response
+}
+
+/// A window of this browser is at least 500 wide: a phone is a frame in it.
+async fn phone(UrlPath(page): UrlPath<String>) -> Response {
+    let frame = format!("<!doctype html><body><iframe src=\"/{page}/\" width=\"{PHONE_WIDTH}\" height=\"800\"></iframe>");
+    ([(header::CONTENT_TYPE, "text/html")], frame).into_response()
 }
 
 async fn part(State(fetched): State<Arc<AtomicUsize>>, UrlPath(page): UrlPath<String>) -> Response {
@@ -103,6 +111,7 @@ async fn site() -> Site {
     let fetched = Arc::new(AtomicUsize::new(0));
     let router = Router::new()
         .route("/probe.js", get(probe))
+        .route("/phone/{page}", get(phone))
         .route("/{page}/", get(page))
         .route("/{page}/board/fragment", get(part))
         .with_state(fetched.clone());
@@ -151,7 +160,8 @@ async fn browse(url: &str, view: View, more: &[String]) -> (String, String) {
 
 /// Loads a view for twelve seconds of the page's own time; returns what the probe saw.
 async fn probed(site: &Site, view: View) -> serde_json::Value {
-    let url = format!("{}/{}/", site.url, view.page);
+    let in_frame = view.width == PHONE_WIDTH;
+    let url = if in_frame { format!("{}/phone/{}", site.url, view.page) } else { format!("{}/{}/", site.url, view.page) };
     let more = ["--virtual-time-budget=12000".to_owned(), "--dump-dom".to_owned()];
     let (dom, log) = browse(&url, view, &more).await;
     let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
@@ -173,7 +183,7 @@ async fn picture(site: &Site, view: View, file: &Path) {
 }
 
 const DESKTOP: View = View { page: "firing", width: 1200, height: 1960, dark: false };
-const PHONE: View = View { page: "firing", width: 390, height: 2000, dark: false };
+const PHONE: View = View { page: "firing", width: PHONE_WIDTH, height: 2000, dark: false };
 const DARK: View = View { page: "normal", width: 1200, height: 1640, dark: true };
 const STALE: View = View { page: "stale", width: 1200, height: 1240, dark: false };
 
@@ -181,7 +191,7 @@ const STALE: View = View { page: "stale", width: 1200, height: 1240, dark: false
 async fn every_page_fits_every_screen_without_an_error() {
     let site = site().await;
     for page in ["normal", "firing", "six-hours", "stale", "store-down", "empty"] {
-        for (width, dark) in [(1200, false), (390, true)] {
+        for (width, dark) in [(1200, false), (PHONE_WIDTH, true)] {
             let view = View { page, width, height: 900, dark };
             let seen = probed(&site, view).await;
             assert_eq!(seen["saw"].as_array().map(Vec::len), Some(0), "{view:?}: {seen}");

@@ -94,9 +94,8 @@ impl Courier {
             fates.clear();
         }
         let head = line.waiting.first().unwrap_or(row);
-        let first_attempt = head.attempts == 0;
         let fate = self.fate(&answer, head, minimal, now);
-        let more = self.notes(&line, &message, &answer, &fate, first_attempt).await?;
+        let more = self.notes(&line, &message, &answer, &fate, &head.last_error).await?;
         match &fate {
             // The head of the line carries the schedule; the rest waits behind it.
             Fate::Again { .. } => fates.push((head.id, fate)),
@@ -146,15 +145,18 @@ impl Courier {
         message: &Message,
         answer: &Answer,
         fate: &Fate,
-        first_attempt: bool,
+        last_error: &str,
     ) -> Result<Vec<(String, Message)>, StorageError> {
         let reason = match (answer, fate) {
             (_, Fate::Dead(reason)) => {
                 self.observations.given_up(&self.channel.name, &line.dedup_key, reason);
                 reason
             }
-            (Answer::PermanentConfig(reason), _) if first_attempt => {
+            (Answer::PermanentConfig(reason), _) => {
                 self.observations.misconfigured(&self.channel.name, reason);
+                if reason == last_error {
+                    return Ok(Vec::new());
+                }
                 reason
             }
             _ => return Ok(Vec::new()),

@@ -357,6 +357,7 @@ fn no_order_of_messages_sends_a_resolve_first() {
         minimal: false,
         created_at: ONSET,
         next_at: ONSET,
+        last_error: String::new(),
     };
     let line = |actions: &[Action], delivered_before: bool| Line {
         dedup_key: String::new(),

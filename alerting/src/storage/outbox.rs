@@ -26,6 +26,8 @@ pub struct Waiting {
     pub created_at: UnixMillis,
     /// Not before.
     pub next_at: UnixMillis,
+    /// Why the last attempt failed; empty if it did not, or there was none.
+    pub last_error: String,
 }
 
 /// All of one page that waits for one channel.
@@ -194,18 +196,19 @@ impl Storage {
 
 fn line(connection: &Connection, channel: &str, dedup_key: String) -> Result<Line, StorageError> {
     let mut query = connection.prepare(
-        "SELECT id, seq, message, attempts, minimal, created_at, next_at FROM outbox
+        "SELECT id, seq, message, attempts, minimal, created_at, next_at, last_error FROM outbox
          WHERE channel = ?1 AND dedup_key = ?2 AND state = 'waiting' ORDER BY seq",
     )?;
     let rows = query.query_map(params![channel, dedup_key], |row| {
         let times = (UnixMillis(row.get(5)?), UnixMillis(row.get(6)?));
-        Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?, row.get(4)?, times))
+        let head = (row.get(0)?, row.get(1)?, row.get::<_, String>(2)?);
+        Ok((head, row.get(3)?, row.get(4)?, times, row.get(7)?))
     })?;
     let mut waiting = Vec::new();
     for row in rows {
-        let (id, seq, json, attempts, minimal, (created_at, next_at)) = row?;
+        let ((id, seq, json), attempts, minimal, (created_at, next_at), last_error) = row?;
         let message = from_json(&json, "message")?;
-        waiting.push(Waiting { id, seq, message, attempts, minimal, created_at, next_at });
+        waiting.push(Waiting { id, seq, message, attempts, minimal, created_at, next_at, last_error });
     }
     let delivered_before = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM outbox WHERE channel = ?1 AND dedup_key = ?2 AND state = 'delivered')",

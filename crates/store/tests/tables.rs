@@ -8,6 +8,8 @@ mod harness;
 
 #[path = "tables/counted_once.rs"]
 mod counted_once;
+#[path = "tables/documented.rs"]
+mod documented;
 #[path = "tables/migrations.rs"]
 mod migrations;
 #[path = "tables/moved.rs"]

@@ -24,7 +24,7 @@ fn an_outage() -> Vec<Told> {
         let (attempts, declined) = if minute < 60 { (10, 1) } else { (20, 10) };
         for attempt in 0..attempts {
             number += 1;
-            let when = UnixMillis(start + attempt * 1_000);
+            let when = UnixMillis(start + attempt * 2_500);
             told.push(if attempt < declined {
                 Told::declined("stripe-us", number, when, "do_not_honor")
             } else {

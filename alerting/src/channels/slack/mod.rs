@@ -42,22 +42,24 @@ struct RateLimited {
 /// Errors are plain text beside their status; 429 says how long to wait in the header and in the body.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: UnixMillis) -> Answer {
     let answer = Answer::of_status(status, headers, now);
-    let text = crate::page::outside(&String::from_utf8_lossy(body));
+    let said = crate::page::outside(&String::from_utf8_lossy(body));
+    let with =
+        |reason: String| if body.trim_ascii().is_empty() { reason } else { format!("{reason}: {said}") };
     match answer {
         Answer::Accepted if body.trim_ascii() == b"ok" || body.trim_ascii().is_empty() => Answer::Accepted,
         // A 200 that is not `ok` comes from something that is not Slack.
-        Answer::Accepted => Answer::PermanentConfig(format!("HTTP 200 but not `ok`: {text}")),
+        Answer::Accepted => Answer::PermanentConfig(with("HTTP 200 but not `ok`".to_owned())),
         Answer::Transient(_) if status == StatusCode::TOO_MANY_REQUESTS => {
             let asked = serde_json::from_slice::<RateLimited>(body).ok();
             let wait = asked.and_then(|body| wait_seconds(body.retry_after));
             wait.map_or_else(|| Answer::Transient("HTTP 429".to_owned()), Answer::RetryAfter)
         }
         Answer::RetryAfter(wait) => Answer::RetryAfter(wait),
-        Answer::Transient(reason) => Answer::Transient(format!("{reason}: {text}")),
+        Answer::Transient(reason) => Answer::Transient(with(reason)),
         Answer::PermanentPayload(reason) if body.trim_ascii() == b"user_not_found" => {
-            Answer::PermanentConfig(format!("{reason}: {text}"))
+            Answer::PermanentConfig(with(reason))
         }
-        Answer::PermanentPayload(reason) => Answer::PermanentPayload(format!("{reason}: {text}")),
-        Answer::PermanentConfig(reason) => Answer::PermanentConfig(format!("{reason}: {text}")),
+        Answer::PermanentPayload(reason) => Answer::PermanentPayload(with(reason)),
+        Answer::PermanentConfig(reason) => Answer::PermanentConfig(with(reason)),
     }
 }

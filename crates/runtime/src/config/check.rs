@@ -158,7 +158,6 @@ impl Checker<'_> {
         let days = [
             retention.webhooks_days,
             retention.payment_events_days,
-            retention.payment_minutes_days,
             retention.parked_webhooks_days,
             retention.alert_transitions_days,
             retention.heartbeats_days,

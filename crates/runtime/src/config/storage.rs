@@ -107,8 +107,6 @@ pub struct RetentionConfig {
     pub webhooks_days: u32,
     /// Facts.
     pub payment_events_days: u32,
-    /// Minute rollups.
-    pub payment_minutes_days: u32,
     /// Requests that could not be parsed.
     pub parked_webhooks_days: u32,
     /// Alert history.
@@ -122,7 +120,6 @@ impl Default for RetentionConfig {
         Self {
             webhooks_days: 90,
             payment_events_days: 400,
-            payment_minutes_days: 400,
             parked_webhooks_days: 90,
             alert_transitions_days: 400,
             heartbeats_days: 7,
