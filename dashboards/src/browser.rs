@@ -68,7 +68,8 @@ async fn page(UrlPath(page): UrlPath<String>) -> Response {
     let Some(snapshot) = snapshot(&page) else { return StatusCode::NOT_FOUND.into_response() };
     let mut response = html(document(&snapshot, &examples::context()));
     let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-    let policy = policy.replace("script-src ", "script-src 'self' ").replace("ancestors 'none'", "ancestors 'self'");
+    let policy =
+        policy.replace("script-src ", "script-src 'self' ").replace("ancestors 'none'", "ancestors 'self'");
     let text = document(&snapshot, &examples::context()).into_string();
     let text = text.replace("<head>", "<head><script src=\"/probe.js\"></script>");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::try_from(policy).unwrap());
@@ -79,7 +80,9 @@ async fn page(UrlPath(page): UrlPath<String>) -> Response {
 
 /// A window of this browser is at least 500 wide: a phone is a frame in it.
 async fn phone(UrlPath(page): UrlPath<String>) -> Response {
-    let frame = format!("<!doctype html><body><iframe src=\"/{page}/\" width=\"{PHONE_WIDTH}\" height=\"800\"></iframe>");
+    let frame = format!(
+        "<!doctype html><body><iframe src=\"/{page}/\" width=\"{PHONE_WIDTH}\" height=\"800\"></iframe>"
+    );
     ([(header::CONTENT_TYPE, "text/html")], frame).into_response()
 }
 
@@ -161,7 +164,11 @@ async fn browse(url: &str, view: View, more: &[String]) -> (String, String) {
 /// Loads a view for twelve seconds of the page's own time; returns what the probe saw.
 async fn probed(site: &Site, view: View) -> serde_json::Value {
     let in_frame = view.width == PHONE_WIDTH;
-    let url = if in_frame { format!("{}/phone/{}", site.url, view.page) } else { format!("{}/{}/", site.url, view.page) };
+    let url = if in_frame {
+        format!("{}/phone/{}", site.url, view.page)
+    } else {
+        format!("{}/{}/", site.url, view.page)
+    };
     let more = ["--virtual-time-budget=12000".to_owned(), "--dump-dom".to_owned()];
     let (dom, log) = browse(&url, view, &more).await;
     let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();

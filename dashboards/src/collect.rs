@@ -10,13 +10,17 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::freshness::{self, Arrivals, Span};
-use crate::model::{Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, Pulse, Snapshot, Source};
+use crate::model::{
+    Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, Period, Pulse, Snapshot, Source,
+};
 use crate::observations::Observations;
 use crate::queries::{Queries, QueryError, SourceArrivals};
 use crate::window::Window;
 
 /// An answer is used again for this long; that of a long window longer, see [`Window::refresh_ms`].
 const REFRESH_MS: i64 = 1_500;
+/// What reaches back an hour costs more and changes less: it is asked again when the minute changes, or after this.
+const HOUR_REFRESH_MS: i64 = 10_000;
 /// Sources shown that the configuration no longer has.
 const UNCONFIGURED_MAX: usize = 20;
 
@@ -65,6 +69,16 @@ struct Present {
     sources: Panel<Vec<Source>>,
     declines: Panel<Vec<DeclineCode>>,
     issuers: Panel<Vec<Issuer>>,
+    /// The hour before "now".
+    past: Option<Past>,
+}
+
+/// What was asked about the hour before, for which "now", and when.
+#[derive(Clone, Debug)]
+struct Past {
+    asked_at: UnixMillis,
+    now: Span,
+    period: Period,
 }
 
 impl Collector {
@@ -90,7 +104,8 @@ impl Collector {
         let mut remembered = self.memory.present.lock().await;
         let now = self.clock.now();
         if !remembered.is_fresh(now, REFRESH_MS) {
-            self.ask_present(&mut remembered.value, now).await;
+            // On the heap: a future of nine questions is large.
+            Box::pin(self.ask_present(&mut remembered.value, now)).await;
             remembered.asked_at = Some(now);
         }
         remembered.value.clone()
@@ -111,18 +126,42 @@ impl Collector {
         self.settle("feed", &mut present.feed, now, Ok(feed));
         let (span, before) = freshness::periods(complete_to.unwrap_or(now), first);
         let trusted = complete_to.filter(|at| now.0 - at.0 <= self.stale_after_ms);
-        let (alerts, headline, sources, declines, issuers) = tokio::join!(
+        let (alerts, headline, sources) = tokio::join!(
             self.ask("alerts", self.queries.alerts(now)),
-            self.ask("headline", self.headline(span, before)),
+            self.ask("headline", self.queries.period(span)),
             self.ask("sources", self.arrivals(now, complete_to.unwrap_or(now), trusted)),
+        );
+        self.settle("alerts", &mut present.alerts, now, alerts);
+        self.settle("sources", &mut present.sources, now, sources);
+        let past = self.ask_past(present, now, span, before).await;
+        let headline = headline.and_then(|period| Ok(Headline { now: period, before: past? }));
+        self.settle("headline", &mut present.headline, now, headline);
+    }
+
+    /// The hour before, and what is compared with it: as remembered, where that will do.
+    async fn ask_past(
+        &self,
+        present: &mut Present,
+        now: UnixMillis,
+        span: Span,
+        before: Span,
+    ) -> Result<Period, QueryError> {
+        let will_do =
+            |past: &&Past| past.now == span && (0..HOUR_REFRESH_MS).contains(&(now.0 - past.asked_at.0));
+        let lists_failed = present.declines.failure.is_some() || present.issuers.failure.is_some();
+        if let Some(past) = present.past.as_ref().filter(will_do).filter(|_| !lists_failed) {
+            return Ok(past.period.clone());
+        }
+        let (period, declines, issuers) = tokio::join!(
+            self.ask("past", self.queries.period(before)),
             self.ask("declines", self.queries.decline_codes(span, before)),
             self.ask("issuers", self.queries.issuers(span, before)),
         );
-        self.settle("alerts", &mut present.alerts, now, alerts);
-        self.settle("headline", &mut present.headline, now, headline);
-        self.settle("sources", &mut present.sources, now, sources);
         self.settle("declines", &mut present.declines, now, declines);
         self.settle("issuers", &mut present.issuers, now, issuers);
+        present.past =
+            period.as_ref().ok().map(|period| Past { asked_at: now, now: span, period: period.clone() });
+        period
     }
 
     async fn history(&self, window: Window, store_failure: Option<&str>) -> Panel<History> {
@@ -132,17 +171,13 @@ impl Collector {
         let now = self.clock.now();
         if let Some(failure) = store_failure {
             remembered.value.failure = Some(failure.to_owned());
+            remembered.asked_at = None;
         } else if !remembered.is_fresh(now, window.refresh_ms()) {
             let outcome = self.ask("history", self.queries.history(window, now)).await;
             self.settle("history", &mut remembered.value, now, outcome);
             remembered.asked_at = Some(now);
         }
         remembered.value.clone()
-    }
-
-    async fn headline(&self, span: Span, before: Span) -> Result<Headline, QueryError> {
-        let (now, before) = tokio::try_join!(self.queries.period(span), self.queries.period(before))?;
-        Ok(Headline { now, before })
     }
 
     async fn arrivals(

@@ -15,6 +15,7 @@ use payments::UnixMillis;
 use sha2::{Digest as _, Sha256};
 
 use crate::collect::Collector;
+use crate::model::Snapshot;
 use crate::page::{self, Context};
 use crate::window::Window;
 
@@ -23,6 +24,13 @@ use crate::window::Window;
 pub(crate) struct Board {
     pub(crate) collector: Collector,
     pub(crate) context: Context,
+}
+
+impl Board {
+    async fn snapshot(&self, query: Option<&str>) -> Snapshot {
+        let window = window(query, self.collector.clock.now());
+        Box::pin(self.collector.snapshot(window)).await
+    }
 }
 
 /// The routes.
@@ -36,19 +44,19 @@ pub(crate) fn router(board: Arc<Board>) -> Router {
 
 async fn whole(State(board): State<Arc<Board>>, RawQuery(query): RawQuery) -> Response {
     board.collector.observations.viewed("page");
-    let snapshot = board.collector.snapshot(window(query.as_deref(), board.collector.clock.now())).await;
+    let snapshot = board.snapshot(query.as_deref()).await;
     html(page::document(&snapshot, &board.context))
 }
 
 async fn fragment(State(board): State<Arc<Board>>, RawQuery(query): RawQuery) -> Response {
     board.collector.observations.viewed("fragment");
-    let snapshot = board.collector.snapshot(window(query.as_deref(), board.collector.clock.now())).await;
+    let snapshot = board.snapshot(query.as_deref()).await;
     html(page::fragment(&snapshot, &board.context))
 }
 
 async fn data(State(board): State<Arc<Board>>, RawQuery(query): RawQuery) -> Response {
     board.collector.observations.viewed("json");
-    let snapshot = board.collector.snapshot(window(query.as_deref(), board.collector.clock.now())).await;
+    let snapshot = board.snapshot(query.as_deref()).await;
     match serde_json::to_vec(&snapshot) {
         Ok(json) => {
             let mut response = secured(json.into_response());

@@ -2,8 +2,10 @@
 //!
 //! One test: the engine lives once in a process. Each scenario has a database of its own.
 
+#[cfg(test)]
 #[path = "board/harness.rs"]
 mod harness;
+#[cfg(test)]
 #[path = "board/scenarios.rs"]
 mod scenarios;
 

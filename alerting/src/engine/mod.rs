@@ -134,7 +134,7 @@ impl Engine {
         let findings = self.look_up(&tick, &happenings, instants).await;
         for (happening, findings) in happenings.into_iter().zip(findings) {
             let Some(rule) = self.rules.get(&happening.key.0) else { continue };
-            tick.tell(rule, happening, findings, instants, &self.settings);
+            tick.tell(rule, happening, findings.as_ref(), instants, &self.settings);
         }
         degraded::watch(&mut tick, &self.rules, watermark, instants, &self.settings);
         tick.forget_quiet(instants.complete_to);

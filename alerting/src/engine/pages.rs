@@ -108,12 +108,11 @@ pub(super) fn telling(
         What::Moved { how: Move::FreshnessRegained, .. } => {
             update("data are back; the numbers are current again")
         }
-        What::Moved { how: Move::Pended | Move::Dropped, .. } => None,
         What::Retired(_) => Some((Action::Resolve, closed_line(CloseReason::SliceRetired, now))),
         What::Refresh if Tick::has_news(tracked, page, now) => {
             update(&format!("still {}{}", measured(page.now), usually(page)))
         }
-        What::Refresh => None,
+        What::Moved { how: Move::Pended | Move::Dropped, .. } | What::Refresh => None,
     }
 }
 

@@ -203,7 +203,7 @@ impl Tick {
         &mut self,
         rule: &Rule,
         happening: Happening,
-        findings: Option<Findings>,
+        findings: Option<&Findings>,
         instants: Instants,
         settings: &PageSettings,
     ) {
@@ -217,7 +217,7 @@ impl Tick {
         };
         let mut page = match (&what, before) {
             (What::Moved { how: Move::Fired, .. }, _) | (_, None) => {
-                episode.zip(findings.as_ref()).map(|(episode, findings)| {
+                episode.zip(findings).map(|(episode, findings)| {
                     pages::open(rule, &tracked.slice, episode, findings, instants, settings)
                 })
             }

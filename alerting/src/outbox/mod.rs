@@ -2,8 +2,8 @@
 //! forgotten.
 //!
 //! The engine queues messages in the same transaction as the state that caused them. One [`Courier`] per channel
-//! takes them from there, so a channel that hangs delays no other. [`plan`] decides what of a page's waiting
-//! messages is still worth sending, [`backoff`] when to try again.
+//! takes them from there, so a channel that hangs delays no other. [`fn@plan`] decides what of a page's waiting
+//! messages is still worth sending, [`fn@backoff`] when to try again.
 
 mod backoff;
 mod courier;

@@ -34,6 +34,7 @@ struct Receiver {
 }
 
 impl Receiver {
+    #[expect(clippy::unused_async, reason = "a handler is a future")]
     async fn handle(State(receiver): State<Self>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
         let body = serde_json::from_slice(&body).unwrap();
         receiver.got.lock().unwrap().push((headers, body));
@@ -365,7 +366,8 @@ fn no_order_of_messages_sends_a_resolve_first() {
         delivered_before,
     };
     use Action::{Missed, Resolve, Trigger, Update};
-    let cases: [(&[Action], bool, Vec<i64>, Option<(i64, Action)>); 7] = [
+    type Case<'a> = (&'a [Action], bool, Vec<i64>, Option<(i64, Action)>);
+    let cases: [Case<'_>; 7] = [
         (&[Trigger], false, vec![], Some((1, Trigger))),
         (&[Trigger, Update, Update], false, vec![], Some((1, Trigger))),
         (&[Update, Update, Update], true, vec![1, 2], Some((3, Update))),

@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn the_usual_share_is_not_a_loss() {
-        let mut minutes: Vec<_> = (0..60).map(|index| minute(index, "USD", 10_00, 100_00)).collect();
-        minutes.extend((60..63).map(|index| minute(index, "USD", 90_00, 100_00)));
+        let mut minutes: Vec<_> = (0..60).map(|index| minute(index, "USD", 1_000, 10_000)).collect();
+        minutes.extend((60..63).map(|index| minute(index, "USD", 9_000, 10_000)));
         let at = UnixMillis(63 * MINUTE_MS);
         let impact = estimate(&minutes, UnixMillis(60 * MINUTE_MS), at, 0.1, &rates()).unwrap();
         assert!((impact.so_far - 240.0).abs() < 0.01, "{impact:?}");
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn each_currency_is_converted_with_its_own_minor_unit() {
-        let minutes = [minute(60, "EUR", 100_00, 100_00), minute(60, "JPY", 5_000, 5_000)];
+        let minutes = [minute(60, "EUR", 10_000, 10_000), minute(60, "JPY", 5_000, 5_000)];
         let impact =
             estimate(&minutes, UnixMillis(60 * MINUTE_MS), UnixMillis(61 * MINUTE_MS), 0.0, &rates())
                 .unwrap();
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_currency_without_a_rate_is_counted_and_named() {
-        let minutes = [minute(60, "USD", 100_00, 100_00), minute(60, "BRL", 500, 500)];
+        let minutes = [minute(60, "USD", 10_000, 10_000), minute(60, "BRL", 500, 500)];
         let at = UnixMillis(61 * MINUTE_MS);
         let impact = estimate(&minutes, UnixMillis(60 * MINUTE_MS), at, 0.0, &rates()).unwrap();
         assert_eq!(

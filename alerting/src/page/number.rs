@@ -7,7 +7,7 @@ use super::Measured;
 /// `12%`, `0.52%`; never `0%` for some, never `100%` for not all.
 pub fn percent(share: f64) -> String {
     let value = share.clamp(0.0, 1.0) * 100.0;
-    if value == 0.0 || value == 100.0 {
+    if share <= 0.0 || share >= 1.0 {
         format!("{value:.0}%")
     } else if value > 99.0 {
         "99%".to_owned()

@@ -143,7 +143,7 @@ fn check(common: &Common, channels: &[String], wrong: &mut Vec<Wrong>) {
 
 /// The rule's type, or that it is missing or unknown.
 fn kind(source: &Source<'_>, table: &Spanned<DeTable<'_>>) -> Result<Type, RuleProblem> {
-    let names: Vec<&str> = Type::VARIANTS.iter().map(|known| known.into()).collect();
+    let names: Vec<&str> = Type::VARIANTS.iter().map(std::convert::Into::into).collect();
     let expected = names.join(", ");
     let Some((_, value)) = table.get_ref().iter().find(|(key, _)| key.get_ref() == "type") else {
         return Err(source.problem(1, "type", format!("missing; expected one of {expected}")));
@@ -158,7 +158,7 @@ fn kind(source: &Source<'_>, table: &Spanned<DeTable<'_>>) -> Result<Type, RuleP
 }
 
 /// The keys that every rule has, and those of its type; both keep their place in the file. The type itself is known.
-fn split<'a>(table: Spanned<DeTable<'a>>) -> (Spanned<DeTable<'a>>, Spanned<DeTable<'a>>) {
+fn split(table: Spanned<DeTable<'_>>) -> (Spanned<DeTable<'_>>, Spanned<DeTable<'_>>) {
     let span = table.span();
     let (mut common, mut own) = (DeTable::new(), DeTable::new());
     for (key, value) in table.into_inner() {

@@ -97,26 +97,23 @@ fn a_consumer_outlives_the_publishers_of_another_process() {
     for run in 0..10 {
         let lines = rng.random_range(1..400);
         let child = spawn_child(dir.path(), PUBLISH, run);
-        let said = std::thread::spawn(move || run_until_killed(child, lines));
         block_on(async {
-            // While it publishes, and then the rest.
-            let mut missing: Option<HashSet<String>> = None;
-            let mut said = Some(said);
-            while missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
-                if said.as_ref().is_some_and(std::thread::JoinHandle::is_finished) {
-                    let stored = said.take().unwrap().join().unwrap();
-                    let stored = stored.iter().map(|line| line.strip_prefix("stored ").unwrap().to_owned());
-                    missing = Some(stored.filter(|id| !received.contains(id)).collect());
-                    continue;
-                }
-                let deliveries = receive(&mut consumer).await;
-                consumer.ack(deliveries.last().unwrap().position).await.unwrap();
-                for delivery in deliveries {
-                    let id = id_of(&delivery.payload);
-                    if let Some(missing) = &mut missing {
-                        missing.remove(&id);
+            let mut said = tokio::task::spawn_blocking(move || run_until_killed(child, lines));
+            // While it publishes, until it is killed; a dropped `receive` loses nothing.
+            let stored = loop {
+                tokio::select! {
+                    stored = &mut said => break stored.unwrap(),
+                    deliveries = receive(&mut consumer) => {
+                        take_in(&mut consumer, deliveries, &mut received).await;
                     }
-                    assert!(received.insert(id), "received once");
+                }
+            };
+            // And then the rest.
+            for line in stored {
+                let id = line.strip_prefix("stored ").unwrap();
+                while !received.contains(id) {
+                    let deliveries = receive(&mut consumer).await;
+                    take_in(&mut consumer, deliveries, &mut received).await;
                 }
             }
         });
@@ -219,6 +216,13 @@ async fn consume_for_ever(mut consumer: Consumer) {
         for id in &ids {
             say("consumed", id);
         }
+    }
+}
+
+async fn take_in(consumer: &mut Consumer, deliveries: Vec<Delivery>, received: &mut HashSet<String>) {
+    consumer.ack(deliveries.last().unwrap().position).await.unwrap();
+    for delivery in deliveries {
+        assert!(received.insert(id_of(&delivery.payload)), "received once");
     }
 }
 

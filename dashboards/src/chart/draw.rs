@@ -229,7 +229,8 @@ fn dots(chart: &Chart<'_>, layout: &Layout) -> Markup {
     let has_rate = |index: usize| chart.steps.get(index).is_some_and(|answers| answers.attempts() > 0);
     let last_complete = last_complete(chart);
     let shown = (0..chart.steps.len()).filter(|index| has_rate(*index)).filter(|index| {
-        let alone = !(*index > 0 && has_rate(index - 1)) && !has_rate(index + 1);
+        let follows_one = index.checked_sub(1).is_some_and(has_rate);
+        let alone = !follows_one && !has_rate(index + 1);
         let incomplete = chart.axis.certainty(*index) != Certainty::Complete;
         alone || incomplete || Some(*index) == last_complete
     });
@@ -280,18 +281,20 @@ fn targets(chart: &Chart<'_>, layout: &Layout) -> Markup {
 
 /// What the line and the bars are, written where they end.
 fn labels(chart: &Chart<'_>, layout: &Layout) -> Markup {
-    let Some(answers) = last_complete(chart).and_then(|index| chart.steps.get(index)) else {
-        return html! {};
-    };
+    let Some(index) = last_complete(chart) else { return html! {} };
+    let Some(answers) = chart.steps.get(index) else { return html! {} };
+    // An old number never stands without its age.
+    let age = chart.axis.stale.then(|| format!("at {}", number::minute(chart.axis.start_of(index))));
+    let words = |fresh: &str| age.clone().unwrap_or_else(|| fresh.to_owned());
     let rate_y = layout.top + chart.rate.y(answers.approval().unwrap_or(0.0), layout.rate);
     let rate_y = rate_y.clamp(layout.top + 8.0, layout.top + layout.rate - 8.0);
     let per_minute = chart.axis.per_minute(*answers);
     html! {
         svg .labels width="72" height=(px(layout.height())) aria-hidden="true" focusable="false" {
             text .label-rate x="8" y=(px(rate_y)) { (number::percent(answers.approved, answers.attempts())) }
-            text x="8" y=(px(rate_y + 14.0)) { "approved" }
+            text x="8" y=(px(rate_y + 14.0)) { (words("approved")) }
             text .label-volume x="8" y=(px(layout.volume_top() + 22.0)) { (number::short(per_minute)) "/min" }
-            text x="8" y=(px(layout.volume_top() + 36.0)) { "attempts" }
+            text x="8" y=(px(layout.volume_top() + 36.0)) { (words("attempts")) }
             text .label-not-approved x="8" y=(px(layout.bottom())) { "not appr." }
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
             }
         }
     });
-    panel::section("declines", "Top decline codes", &html! { p .aside { "now" } }, &body)
+    panel::section("declines", "Top decline codes", &panel::age(snapshot), &body)
 }
 
 fn row(code: &DeclineCode) -> Markup {

@@ -29,7 +29,7 @@ pub(crate) fn normal(window: Window) -> Snapshot {
         feed: Panel::known(now, feed(at("03:07:10"))),
         alerts: Panel::known(now, Alerts { active_count: 0, active: vec![], resolved: vec![resolved()] }),
         headline: Panel::known(now, headline(false)),
-        history: Panel::known(now, history(window, now, false)),
+        history: Panel::known(now, history(window, now, at("03:07:10"), false)),
         sources: Panel::known(now, sources()),
         declines: Panel::known(now, declines(false)),
         issuers: Panel::known(now, issuers(false)),
@@ -52,7 +52,7 @@ pub(crate) fn firing(window: Window) -> Snapshot {
         Alerts { active_count: 2, active: vec![first, second], resolved: vec![resolved()] },
     );
     snapshot.headline = Panel::known(now, headline(true));
-    snapshot.history = Panel::known(now, history(window, now, true));
+    snapshot.history = Panel::known(now, history(window, now, at("03:07:10"), true));
     let mut sources = sources();
     sources[2].pulse = Pulse::Silent;
     sources[2].last_received_at = Some(at("03:03:02"));
@@ -77,7 +77,7 @@ pub(crate) fn stale(window: Window) -> Snapshot {
     for source in &mut snapshot.sources.known.as_mut().unwrap().value {
         source.pulse = Pulse::Unknown;
     }
-    let mut moved = history(window, asked, true);
+    let mut moved = history(window, asked, at("03:07:10"), true);
     let end = at("03:07:10").0;
     for index in 0..moved.overall.len() {
         if moved.from.0 + moved.step_ms * i64::try_from(index).unwrap() > end {
@@ -132,7 +132,7 @@ pub(crate) fn empty() -> Snapshot {
     snapshot.feed = Panel::known(now, feed(at("03:07:10")));
     snapshot.alerts = Panel::known(now, Alerts::default());
     snapshot.headline = Panel::known(now, Headline { now: nothing.clone(), before: nothing });
-    let quiet = history(Window::Hour, now, false);
+    let quiet = history(Window::Hour, now, at("03:07:10"), false);
     let steps = vec![Answers::default(); quiet.overall.len()];
     snapshot.history = Panel::known(now, History { overall: steps, by_source: vec![], ..quiet });
     let mut sources = sources();
@@ -209,14 +209,19 @@ fn headline(outage: bool) -> Headline {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
 /// A quiet curve with a little noise from a fixed formula; an outage of one issuer from 02:58 on.
-fn history(window: Window, now: UnixMillis, outage: bool) -> History {
+fn history(window: Window, now: UnixMillis, complete_to: UnixMillis, outage: bool) -> History {
     let from = window.start(now);
     let step_ms = window.step_ms();
     let minutes = f64::from(i32::try_from(step_ms / 60_000).unwrap());
     let names = [("stripe-us", "stripe", 430.0, 0.922), ("adyen-eu", "adyen", 360.0, 0.905)];
     let more = [("checkout-uk", "checkout", 38.0, 0.887), ("shop", "canonical", 121.0, 0.934)];
-    let complete_to = now.0 - 4_000;
+    let complete_to = complete_to.0;
     let steps = |offset: usize, per_minute: f64, approval: f64| -> Vec<Answers> {
         (0..window.steps())
             .map(|index| {
@@ -232,7 +237,7 @@ fn history(window: Window, now: UnixMillis, outage: bool) -> History {
                 let approved = (attempts * (approval + noise - lost)).round().min(attempts);
                 let failed = (attempts * 0.006).round().min(attempts - approved);
                 let declined = attempts - approved - failed;
-                Answers { approved: approved as u64, declined: declined as u64, failed: failed as u64 }
+                Answers { approved: whole(approved), declined: whole(declined), failed: whole(failed) }
             })
             .collect()
     };

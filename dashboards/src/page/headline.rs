@@ -30,8 +30,7 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
 fn when(headline: &Headline, snapshot: &Snapshot) -> Markup {
     let now = &headline.now;
     let age = snapshot.now.0 - now.to.0;
-    // The last complete minute ended up to a minute before the data do.
-    let is_old = age > snapshot.stale_after_ms.saturating_add(60_000) || snapshot.headline.failure.is_some();
+    let is_old = panel::is_old(snapshot) || snapshot.headline.failure.is_some();
     html! {
         p class=(if is_old { "aside old" } else { "aside" }) {
             (number::minute(now.from)) "–" (number::minute(now.to)) " UTC"

@@ -23,7 +23,7 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
             }
         }
     });
-    panel::section("issuers", "Top failing issuers", &html! { p .aside { "now" } }, &body)
+    panel::section("issuers", "Top failing issuers", &panel::age(snapshot), &body)
 }
 
 fn row(issuer: &Issuer) -> Markup {

@@ -51,6 +51,29 @@ fn note<T>(panel: &Panel<T>, snapshot: &Snapshot) -> Markup {
     }
 }
 
+/// Which minutes "now" is, unless it is now: an old number never stands without its age.
+pub(super) fn age(snapshot: &Snapshot) -> Markup {
+    let Some((now, age)) =
+        snapshot.headline.value().map(|headline| (&headline.now, snapshot.now.0 - headline.now.to.0))
+    else {
+        return html! {};
+    };
+    html! {
+        @if is_old(snapshot) {
+            p .aside .old {
+                (number::minute(now.from)) "–" (number::minute(now.to)) " UTC, " strong { (number::duration(age)) " ago" }
+            }
+        } @else { p .aside { "now" } }
+    }
+}
+
+/// Whether "now" is too long ago. The last complete minute ends up to a minute before the data do.
+pub(super) fn is_old(snapshot: &Snapshot) -> bool {
+    let ended = snapshot.headline.value().map(|headline| headline.now.to);
+    let age_ms = ended.map_or(0, |ended| snapshot.now.0 - ended.0);
+    age_ms > snapshot.stale_after_ms.saturating_add(60_000) || snapshot.feed.failure.is_some()
+}
+
 /// A triangle: what is wrong, without relying on colour.
 pub(super) fn warning_shape() -> Markup {
     html! {

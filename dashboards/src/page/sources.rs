@@ -20,7 +20,13 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
             }
         }
     });
-    panel::section("sources", "Sources", &html! {}, &body)
+    // The state of each source says its own age; the rates need one when they are old.
+    let aside = if panel::is_old(snapshot) {
+        panel::age(snapshot)
+    } else {
+        html! {}
+    };
+    panel::section("sources", "Sources", &aside, &body)
 }
 
 fn row(source: &Source, snapshot: &Snapshot) -> Markup {
@@ -50,7 +56,7 @@ fn row(source: &Source, snapshot: &Snapshot) -> Markup {
 
 fn last(source: &Source, snapshot: &Snapshot) -> String {
     match source.last_received_at {
-        None => "no webhook yet".to_owned(),
+        None => "none in the last day".to_owned(),
         Some(at) => format!("last {} ago", number::duration(snapshot.now.0 - at.0)),
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn the_numbers_are_exact_and_copies_are_not_counted(engine: &En
     board.store(&told, at("03:07:05")).await;
     board.store(&again, at("03:07:06")).await;
     board.park(&told[0], at("03:07:05")).await;
-    board.clock.advance(Duration::from_secs(6));
+    board.clock.advance(Duration::from_secs(11));
     let after = board.data("?window=6h").await;
     assert_eq!(numbers(&after), before);
     assert_eq!(

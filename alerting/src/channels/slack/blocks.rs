@@ -52,7 +52,7 @@ pub(super) fn message(outgoing: &Outgoing<'_>) -> SlackMessage {
     };
     let mut blocks = vec![header];
     if !message.line.is_empty() {
-        blocks.push(section(escape(&message.line)));
+        blocks.push(section(&escape(&message.line)));
     }
     // The six lines of a phone's first screen, then what is read on demand.
     let lines: Vec<String> = body_lines(message)
@@ -61,11 +61,11 @@ pub(super) fn message(outgoing: &Outgoing<'_>) -> SlackMessage {
         .map(|(label, line)| format!("*{label}*  {}", escape(&line)))
         .collect();
     let (first, rest) = lines.split_at(lines.len().min(6));
-    blocks.push(section(first.join("\n")));
+    blocks.push(section(&first.join("\n")));
     if !rest.is_empty() {
-        blocks.push(section(rest.join("\n")));
+        blocks.push(section(&rest.join("\n")));
     }
-    blocks.push(section(links(&message.page)));
+    blocks.push(section(&links(&message.page)));
     blocks.push(Block::Context {
         elements: vec![Text::Mrkdwn { text: cut(&escape(&footer(&message.page)), SECTION_CHARS_MAX) }],
     });
@@ -97,8 +97,8 @@ fn links(page: &Page) -> String {
     links.join(" · ")
 }
 
-fn section(text: String) -> Block {
-    Block::Section { text: Text::Mrkdwn { text: cut(&text, SECTION_CHARS_MAX) } }
+fn section(text: &str) -> Block {
+    Block::Section { text: Text::Mrkdwn { text: cut(text, SECTION_CHARS_MAX) } }
 }
 
 /// Slack's three control characters become entities: no `<!channel>`, no `<@user>`, no link of an outsider's making.

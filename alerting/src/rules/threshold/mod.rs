@@ -370,12 +370,11 @@ fn names<T: Copy>(
 ) -> Vec<T> {
     let mut known = Vec::new();
     for text in given {
-        match variants.iter().copied().find(|variant| name(*variant) == text) {
-            Some(variant) => known.push(variant),
-            None => {
-                let all: Vec<&str> = variants.iter().copied().map(&name).collect();
-                wrong.push((key, format!("unknown name `{text}`, expected one of {}", all.join(", "))));
-            }
+        if let Some(variant) = variants.iter().copied().find(|variant| name(*variant) == text) {
+            known.push(variant);
+        } else {
+            let all: Vec<&str> = variants.iter().copied().map(&name).collect();
+            wrong.push((key, format!("unknown name `{text}`, expected one of {}", all.join(", "))));
         }
     }
     known

@@ -113,10 +113,9 @@ impl Reader {
         while !self.pending(limits).is_full {
             match self.step(sequence_max) {
                 Ok(Step::Advanced) => {}
-                Ok(Step::Waiting) => break,
                 Err(error) if self.pending.is_empty() => return Err(error),
-                // What was read before it is handed out first; then it comes up again.
-                Err(_) => break,
+                // What was read before an error is handed out first; then the error comes up again.
+                Ok(Step::Waiting) | Err(_) => break,
             }
         }
         Ok(self.pending(limits))

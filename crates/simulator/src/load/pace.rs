@@ -1,11 +1,14 @@
 //! When the next request is to be sent.
 
+mod timer;
+
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use self::timer::Timer;
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,35 +28,46 @@ pub(super) struct Slots {
     start: Instant,
     end: Instant,
     /// Open loop: one permit per slot that is due.
-    due: Arc<Semaphore>,
+    due: Semaphore,
     taken: Cell<u64>,
     total: u64,
 }
 
 impl Slots {
-    /// Slots from `start` to `end` for `connections` takers.
-    ///
-    /// In the open loop a thread of its own releases them: the async timer rounds up to a millisecond, which is more
-    /// than a good server takes to answer; a sleeping thread wakes within about 0.1 ms.
-    pub(super) fn begin(
-        pace: Pace,
-        start: Instant,
-        length: Duration,
-        connections: usize,
-        stop: CancellationToken,
-    ) -> std::io::Result<Self> {
-        let due = Arc::new(Semaphore::new(0));
+    /// Slots from `start`, for `length`.
+    pub(super) fn new(pace: Pace, start: Instant, length: Duration) -> Self {
         let total = match pace {
             Pace::FlatOut => 0,
             Pace::PerSecond(rate) => slots_in(rate, length),
         };
-        let slots =
-            Self { pace, start, end: start + length, due: Arc::clone(&due), taken: Cell::new(0), total };
-        if let Pace::PerSecond(rate) = pace {
-            let release = move || release(rate, start, total, connections, &due, &stop);
-            std::thread::Builder::new().name("load-pace".to_owned()).spawn(release)?;
+        Self { pace, start, end: start + length, due: Semaphore::new(0), taken: Cell::new(0), total }
+    }
+
+    /// Lets `takers` have the slots of an open loop, each when it is due; ends with the last one or with `stop`.
+    pub(super) async fn release(&self, takers: usize, stop: &CancellationToken) -> std::io::Result<()> {
+        let Pace::PerSecond(rate) = self.pace else { return Ok(()) };
+        let released = self.release_each(rate, stop).await;
+        match released {
+            // Every taker learns that there is nothing left.
+            Ok(()) => self.due.add_permits(takers),
+            Err(_) => self.due.close(),
         }
-        Ok(slots)
+        released
+    }
+
+    async fn release_each(&self, rate: f64, stop: &CancellationToken) -> std::io::Result<()> {
+        let timer = Timer::new()?;
+        let mut released = 0;
+        while released < self.total && !stop.is_cancelled() {
+            let due_now = slots_in(rate, self.start.elapsed()).saturating_add(1).min(self.total);
+            self.due.add_permits(usize::try_from(due_now - released).unwrap_or(0));
+            released = due_now;
+            tokio::select! {
+                slept = timer.sleep_until(slot_at(self.start, rate, released)) => slept?,
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(())
     }
 
     /// The instant from which the next request counts; `None` when there is none left.
@@ -91,18 +105,6 @@ fn slot_at(start: Instant, rate: f64, slot: u64) -> Instant {
     start + Duration::from_secs_f64(slot as f64 / rate)
 }
 
-fn release(rate: f64, start: Instant, total: u64, takers: usize, due: &Semaphore, stop: &CancellationToken) {
-    let mut released = 0;
-    while released < total && !stop.is_cancelled() {
-        let due_now = slots_in(rate, start.elapsed()).saturating_add(1).min(total);
-        due.add_permits(usize::try_from(due_now - released).unwrap_or(0));
-        released = due_now;
-        std::thread::sleep(slot_at(start, rate, released).saturating_duration_since(Instant::now()));
-    }
-    // Every taker learns that there is nothing left.
-    due.add_permits(takers);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,12 +113,18 @@ mod tests {
     async fn an_open_loop_hands_out_every_slot_at_its_own_instant() {
         let start = Instant::now();
         let (rate, length) = (2_000.0, Duration::from_millis(50));
-        let slots = Slots::begin(Pace::PerSecond(rate), start, length, 1, CancellationToken::new()).unwrap();
-        let mut instants = Vec::new();
-        while let Some(at) = slots.next().await {
-            assert!(at <= Instant::now(), "handed out before it was due");
-            instants.push(at - start);
-        }
+        let slots = Slots::new(Pace::PerSecond(rate), start, length);
+        let take = async {
+            let mut instants = Vec::new();
+            while let Some(at) = slots.next().await {
+                assert!(at <= Instant::now(), "handed out before it was due");
+                instants.push(at - start);
+            }
+            instants
+        };
+        let stop = CancellationToken::new();
+        let (released, instants) = tokio::join!(slots.release(1, &stop), take);
+        released.unwrap();
         assert_eq!(instants.len(), 100);
         assert_eq!(instants[99], Duration::from_secs_f64(99.0 / rate));
         assert_eq!(slots.left(), 0);
@@ -125,10 +133,16 @@ mod tests {
     #[tokio::test]
     async fn a_stopped_open_loop_wakes_every_taker() {
         let stop = CancellationToken::new();
-        stop.cancel();
-        let length = Duration::from_hours(1);
-        let slots = Slots::begin(Pace::PerSecond(1.0), Instant::now(), length, 2, stop.clone()).unwrap();
-        // The permits of the stop hand out slots; a taker looks at the stop before it sends.
-        assert!(slots.next().await.is_some() && slots.next().await.is_some());
+        let slots = Slots::new(Pace::PerSecond(0.1), Instant::now(), Duration::from_hours(1));
+        let take = async {
+            // The first slot is due at once. The permits of the stop hand out slots too: a taker looks at the stop
+            // before it sends.
+            slots.next().await;
+            stop.cancel();
+            slots.next().await;
+            slots.next().await;
+        };
+        let (released, ()) = tokio::join!(slots.release(2, &stop), take);
+        released.unwrap();
     }
 }

@@ -57,8 +57,7 @@ pub(super) async fn generate(
     let start = Instant::now();
     let window = Window { from: start + config.warm_up, to: start + config.warm_up + config.duration };
     let length = config.warm_up + config.duration;
-    let slots = Slots::begin(config.pace, start, length, config.connections, stop.clone())
-        .map_err(LoadError::Start)?;
+    let slots = Slots::new(config.pace, start, length);
     let generator = Rc::new(Generator {
         give_up: window.to + config.drain,
         slots,
@@ -73,12 +72,12 @@ pub(super) async fn generate(
         }),
         config,
     });
-    LocalSet::new().run_until(drive(&generator, window)).await;
+    LocalSet::new().run_until(drive(&generator, window)).await.map_err(LoadError::Start)?;
     finish(&generator, started_at)
 }
 
 /// Runs the connections, and beside them the measuring and the progress bar.
-async fn drive(generator: &Rc<Generator>, window: Window) {
+async fn drive(generator: &Rc<Generator>, window: Window) -> std::io::Result<()> {
     let mut connections = JoinSet::new();
     for _ in 0..generator.config.connections {
         connections.spawn_local(Rc::clone(generator).connection());
@@ -99,10 +98,11 @@ async fn drive(generator: &Rc<Generator>, window: Window) {
             progress.show(state.recorder.acknowledged_requests, state.recorder.requests);
         }
     };
-    let work = async { tokio::join!(connections.join_all(), measure) };
+    let release = generator.slots.release(generator.config.connections, &generator.stop);
+    let work = async { tokio::join!(release, connections.join_all(), measure) };
     tokio::select! {
-        _ = work => {}
-        () = show => {}
+        (released, _, ()) = work => released,
+        () = show => Ok(()),
     }
 }
 
