@@ -189,9 +189,9 @@ async fn picture(site: &Site, view: View, file: &Path) {
     assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 5_000, "{view:?}");
 }
 
-const DESKTOP: View = View { page: "firing", width: 1200, height: 1960, dark: false };
+const DESKTOP: View = View { page: "firing", width: 1200, height: 2330, dark: false };
 const PHONE: View = View { page: "firing", width: PHONE_WIDTH, height: 2000, dark: false };
-const DARK: View = View { page: "normal", width: 1200, height: 1640, dark: true };
+const DARK: View = View { page: "normal", width: 1200, height: 2010, dark: true };
 const STALE: View = View { page: "stale", width: 1200, height: 1240, dark: false };
 
 #[tokio::test(flavor = "multi_thread")]

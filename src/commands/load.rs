@@ -121,10 +121,13 @@ async fn compare(
     floor_load.target = floor.target.clone();
     floor_load.server_pid = Some(floor.pid);
     floor_load.ledger = None;
+    // The same bodies on both sides: the floor knows one scheme.
+    let mut load = load.clone();
+    load.sources.retain(|source| source.provider == Provider::Stripe);
+    anyhow::ensure!(!load.sources.is_empty(), "--compare-floor needs a stripe source");
     floor_load.sources = load
         .sources
         .iter()
-        .filter(|source| source.provider == Provider::Stripe)
         .map(|source| SimulatedSource { secret: Secret::new(FLOOR_SECRET), ..source.clone() })
         .collect();
     let mut comparison = Comparison::default();

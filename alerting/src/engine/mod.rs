@@ -132,7 +132,7 @@ impl Engine {
         let complete_to = watermark.and_then(Watermark::complete_to);
         let instants = Instants { now, complete_to: complete_to.unwrap_or(now) };
         let findings = self.look_up(&tick, &happenings, instants).await;
-        for (happening, findings) in happenings.into_iter().zip(findings) {
+        for (happening, findings) in happenings.iter().zip(findings) {
             let Some(rule) = self.rules.get(&happening.key.0) else { continue };
             tick.tell(rule, happening, findings.as_ref(), instants, &self.settings);
         }

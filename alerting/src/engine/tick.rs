@@ -6,7 +6,7 @@ use std::time::Duration;
 use payments::UnixMillis;
 
 use super::pages::{self, PageSettings};
-use crate::page::{Action, Message};
+use crate::page::{Action, Message, Page};
 use crate::rules::{Evaluation, Findings, Instants, Rule, Sample};
 use crate::state::{CloseReason, Episode, Health, Move, Reading, Timing};
 use crate::storage::transitions::Transition;
@@ -46,6 +46,12 @@ pub(super) enum What {
     /// Still open: is there news?
     Refresh,
     Retired(Episode),
+}
+
+impl What {
+    fn is_fired(&self) -> bool {
+        matches!(self, Self::Moved { how: Move::Fired, .. })
+    }
 }
 
 impl Happening {
@@ -202,72 +208,65 @@ impl Tick {
     pub(super) fn tell(
         &mut self,
         rule: &Rule,
-        happening: Happening,
+        happening: &Happening,
         findings: Option<&Findings>,
         instants: Instants,
         settings: &PageSettings,
     ) {
-        let Happening { key, what, sample, truncated } = happening;
-        let Some(tracked) = self.book.slices.get_mut(&key) else { return };
-        let before = tracked.page.clone();
-        let state = tracked.state.clone();
-        let episode = match &what {
-            What::Moved { how: Move::Resolved(episode), .. } | What::Retired(episode) => Some(episode),
-            _ => state.episode.as_ref(),
-        };
-        let mut page = match (&what, before) {
-            (What::Moved { how: Move::Fired, .. }, _) | (_, None) => {
-                episode.zip(findings).map(|(episode, findings)| {
-                    pages::open(rule, &tracked.slice, episode, findings, instants, settings)
-                })
-            }
-            (_, Some(page)) => Some(page),
-        };
-        if let (Some(page), Some(findings)) = (&mut page, &findings) {
-            let ended = matches!(what, What::Moved { how: Move::Resolved(_), .. });
-            pages::refresh(page, findings, instants, ended);
-        }
-        if let (Some(page), What::Moved { how: Move::Fired, .. }, true) = (&mut page, &what, truncated) {
-            page.notes.push("the rule watches its largest slices only; others were left out".to_owned());
-        }
-        let frozen = (state.health != Health::Fresh).then_some(state.health);
-        if let Some(page) = &mut page {
-            page.data.frozen = frozen;
-        }
+        let Happening { key, what, sample, .. } = happening;
+        let page = self.page(rule, happening, findings, instants, settings);
+        let Some(tracked) = self.book.slices.get_mut(key) else { return };
         if findings.is_some() {
             tracked.refreshed_at = self.now;
         }
-        let telling = pages::telling(&what, tracked, page.as_ref(), sample.as_ref(), self.now, rule);
-        if matches!(what, What::Moved { how: Move::Fired, .. }) {
+        if what.is_fired() {
             tracked.channels.clone_from(&rule.channels);
         }
-        let channels = tracked.channels.clone();
-        tracked.page.clone_from(&page);
-        if let Some((action, line)) = telling {
+        let telling = pages::telling(what, tracked, page.as_ref(), sample.as_ref(), self.now, rule);
+        let told = telling.is_some();
+        if told {
             tracked.told_at = self.now;
             tracked.told_per_minute = page.as_ref().and_then(|page| page.impact.per_minute());
-            if let Some(page) = &page {
-                self.queue(&channels, action, line, page.clone());
-            }
         }
         let ended = matches!(what, What::Moved { how: Move::Resolved(_), .. } | What::Retired(_));
-        if ended && let Some(tracked) = self.book.slices.get_mut(&key) {
-            tracked.page = None;
+        tracked.page = if ended { None } else { page.clone() };
+        let channels = tracked.channels.clone();
+        if let (Some((action, line)), Some(page)) = (telling, &page) {
+            self.queue(&channels, action, line, page.clone());
         }
-        let told = telling_reason(&what, self.book.slices.get(&key).is_some_and(|t| t.told_at == self.now));
-        if let Some((from, reason)) = told {
-            self.record(&key, from, reason, instants.complete_to, page.as_ref());
+        if let Some((from, reason)) = telling_reason(what, told) {
+            self.record(key, from, reason, instants.complete_to, page.as_ref());
         }
     }
 
+    /// The page as it stands after a happening; `None` while nothing is open.
+    fn page(
+        &self,
+        rule: &Rule,
+        happening: &Happening,
+        findings: Option<&Findings>,
+        instants: Instants,
+        settings: &PageSettings,
+    ) -> Option<Page> {
+        let tracked = self.book.slices.get(&happening.key)?;
+        let (state, what) = (&tracked.state, &happening.what);
+        let mut page = match &tracked.page {
+            Some(page) if !what.is_fired() => page.clone(),
+            _ => pages::open(rule, &tracked.slice, state.episode.as_ref()?, findings?, instants, settings),
+        };
+        if let Some(findings) = findings {
+            let ended = matches!(what, What::Moved { how: Move::Resolved(_), .. });
+            pages::refresh(&mut page, findings, instants, ended);
+        }
+        if what.is_fired() && happening.truncated {
+            page.notes.push("the rule watches its largest slices only; others were left out".to_owned());
+        }
+        page.data.frozen = (state.health != Health::Fresh).then_some(state.health);
+        Some(page)
+    }
+
     /// Queues a message for every channel of a page.
-    pub(super) fn queue(
-        &mut self,
-        channels: &[String],
-        action: Action,
-        line: String,
-        page: crate::page::Page,
-    ) {
+    pub(super) fn queue(&mut self, channels: &[String], action: Action, line: String, page: Page) {
         let message = Message { action, line, at: self.now, page };
         self.messages.extend(channels.iter().map(|channel| (channel.clone(), message.clone())));
     }
@@ -279,7 +278,7 @@ impl Tick {
         from: Option<&'static str>,
         reason: &str,
         at: UnixMillis,
-        page: Option<&crate::page::Page>,
+        page: Option<&Page>,
     ) {
         let Some(tracked) = self.book.slices.get(key) else { return };
         let to_state = tracked.state.phase.name();
@@ -322,7 +321,7 @@ impl Tick {
     }
 
     /// Whether an open page has news worth telling.
-    pub(super) fn has_news(tracked: &Tracked, page: &crate::page::Page, now: UnixMillis) -> bool {
+    pub(super) fn has_news(tracked: &Tracked, page: &Page, now: UnixMillis) -> bool {
         let since_told = now.0 - tracked.told_at.0;
         let doubled = match (tracked.told_per_minute, page.impact.per_minute()) {
             (Some(told), Some(cost)) => cost >= 2.0 * told && cost >= 1.0,

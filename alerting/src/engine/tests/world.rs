@@ -128,7 +128,7 @@ pub(super) fn tick(book: Book, rule: &Rule, samples: Option<Vec<Sample>>, now: U
             .as_ref()
             .filter(|_| happening.wants_findings())
             .map(|sample| findings(sample.measured, START));
-        tick.tell(rule, happening, found.as_ref(), instants, &settings());
+        tick.tell(rule, &happening, found.as_ref(), instants, &settings());
     }
     tick.forget_quiet(instants.complete_to);
     tick.into_changes()

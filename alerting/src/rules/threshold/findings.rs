@@ -214,7 +214,10 @@ impl Series {
         let early = self.between(self.first, early_end);
         let now = self.between(window.first, UnixMillis(window.last.0 + MINUTE_MS));
         let (Some(usual), Some(now)) = (early.share(), now.share()) else {
-            return found(window.first, true);
+            // Never seen before: it began with its first failure.
+            let first = self.counts.iter().position(|counts| counts.failures > 0);
+            return first
+                .map_or_else(|| found(window.first, true), |index| found(self.minute(index), index == 0));
         };
         // The last minute of the window is the most certain to be bad: look for its level.
         let last = self.counts.last().copied().unwrap_or_default();
