@@ -108,7 +108,7 @@ pub(super) fn telling(
         What::Moved { how: Move::FreshnessRegained, .. } => {
             update("data are back; the numbers are current again")
         }
-        What::Retired(_) => Some((Action::Resolve, closed_line(CloseReason::SliceRetired, now))),
+        What::Retired { .. } => Some((Action::Resolve, closed_line(CloseReason::SliceRetired, now))),
         What::Refresh if Tick::has_news(tracked, page, now) => {
             update(&format!("still {}{}", measured(page.now), usually(page)))
         }

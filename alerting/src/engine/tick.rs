@@ -8,7 +8,7 @@ use payments::UnixMillis;
 use super::pages::{self, PageSettings};
 use crate::page::{Action, Message, Page};
 use crate::rules::{Evaluation, Findings, Instants, Rule, Sample};
-use crate::state::{CloseReason, Episode, Health, Move, Reading, Timing};
+use crate::state::{CloseReason, Health, Move, Reading, Timing};
 use crate::storage::transitions::Transition;
 use crate::storage::{Book, TickChanges, Tracked};
 
@@ -45,7 +45,10 @@ pub(super) enum What {
     },
     /// Still open: is there news?
     Refresh,
-    Retired(Episode),
+    /// Without data for too long.
+    Retired {
+        from: &'static str,
+    },
 }
 
 impl What {
@@ -61,7 +64,7 @@ impl Happening {
             What::Moved { how, .. } => {
                 matches!(how, Move::Fired | Move::Improving | Move::Relapsed | Move::Resolved(_))
             }
-            What::Retired(_) => false,
+            What::Retired { .. } => false,
         }
     }
 }
@@ -168,7 +171,8 @@ impl Tick {
         let what = match moved {
             Some(how) => What::Moved { from, how },
             None if state.health == Health::NoData && self.now.0 - state.health_since.0 > RETIRE_MS => {
-                What::Retired(tracked.state.abandon(at)?)
+                tracked.state.abandon(at)?;
+                What::Retired { from }
             }
             None if state.phase.is_open()
                 && sample.is_some()
@@ -228,7 +232,7 @@ impl Tick {
             tracked.told_at = self.now;
             tracked.told_per_minute = page.as_ref().and_then(|page| page.impact.per_minute());
         }
-        let ended = matches!(what, What::Moved { how: Move::Resolved(_), .. } | What::Retired(_));
+        let ended = matches!(what, What::Moved { how: Move::Resolved(_), .. } | What::Retired { .. });
         tracked.page = if ended { None } else { page.clone() };
         let channels = tracked.channels.clone();
         if let (Some((action, line)), Some(page)) = (telling, &page) {
@@ -347,7 +351,7 @@ fn telling_reason(what: &What, told: bool) -> Option<(Option<&'static str>, &'st
             };
             Some((Some(from), reason))
         }
-        What::Retired(_) => Some((None, CloseReason::SliceRetired.name())),
+        What::Retired { from } => Some((Some(from), CloseReason::SliceRetired.name())),
         What::Refresh => told.then_some((None, "update")),
     }
 }

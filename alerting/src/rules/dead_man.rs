@@ -16,8 +16,9 @@ use crate::slice::{Dimension, Slice};
 use crate::state::Verdict;
 
 const MINUTE_MS: i64 = 60_000;
-/// Beyond silence and reference, arrivals are looked for this far back.
-const LOOK_BACK_MS: i64 = 3_600_000;
+/// Beyond silence and reference, arrivals are looked for this far back: a silence that began while we were down is seen
+/// up to this age. A longer one that was paged already stays open: without a sample it is frozen.
+const LOOK_BACK_MS: i64 = 30 * MINUTE_MS;
 /// Slices looked at.
 const SLICES_MAX: usize = 500;
 
@@ -191,12 +192,18 @@ impl DeadMan {
             webhooks: u64,
             last_ms: i64,
         }
-        let table = if self.is_of_requests() { "webhooks" } else { "payment_events" };
+        let (count, table) = if self.is_of_requests() {
+            ("count()", "webhooks")
+        } else {
+            ("uniqExact(webhook_id)", "payment_events")
+        };
         let from = complete_to.0 - self.silence_ms - self.reference_ms - LOOK_BACK_MS;
         let sql = Sql::new("SELECT")
             .text(&slice_column(&self.scope.by))
             .text("AS slice, toInt64(toUnixTimestamp(toStartOfMinute(received_at))) AS minute_s,")
-            .text(&format!("uniqExact(webhook_id) AS webhooks, toUnixTimestamp64Milli(max(received_at)) AS last_ms FROM {table}"))
+            .text(&format!(
+                "{count} AS webhooks, toUnixTimestamp64Milli(max(received_at)) AS last_ms FROM {table}"
+            ))
             .number("WHERE received_at >= fromUnixTimestamp64Milli(toInt64(?))", from);
         let sql = self.scope.filter(sql);
         let sql = slice.map_or(sql.clone(), |slice| slice.filter(sql));

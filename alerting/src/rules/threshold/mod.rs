@@ -10,13 +10,10 @@ mod sql;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use payments::{DeclineCategory, DeclineClass, UnixMillis};
 use serde::Deserialize;
-use strum::VariantArray as _;
 
-use super::keys::{Scope, Wrong, dimensions, filter};
+use super::keys::Scope;
 use super::{Evaluation, Findings, Instants, Sample};
 use crate::page::{Headline, Measured, Rates};
 use crate::reader::{QueryError, Reader};
