@@ -3,12 +3,15 @@
 PROFILE ?= dev
 TILLWATCH = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tillwatch
 
-.PHONY: help run test build tools engine check fmt clippy doc deny advisories bench fuzz clean
+.PHONY: help run test build tools-run tools engine check fmt clippy doc deny advisories bench fuzz clean
+
+# What is needed comes before what needs it, with `make -j` too.
+.NOTPARALLEL:
 
 help:            ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-run: build engine ## everything in one process with simulated traffic: http://127.0.0.1:9090
+run: tools-run build engine ## everything in one process with simulated traffic: http://127.0.0.1:9090
 	@scripts/demo $(TILLWATCH)
 
 test: tools engine ## every test, against the real engine and a real browser
@@ -18,8 +21,11 @@ test: tools engine ## every test, against the real engine and a real browser
 build:
 	cargo build --locked --profile $(PROFILE)
 
-tools:           ## what tests need beside cargo: nextest, a browser
-	@scripts/tools
+tools-run:
+	@scripts/tools run
+
+tools:           ## what tests need beside cargo: nextest, a browser, a collector
+	@scripts/tools test
 
 engine: build    ## the embedded ClickHouse, fetched once
 	@$(TILLWATCH) engine fetch
@@ -45,6 +51,9 @@ bench:           ## micro benchmarks of the hot paths
 	cargo bench --workspace --locked
 
 fuzz:            ## two minutes of each fuzz target
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
+	    echo "fuzz: needs a nightly toolchain and cargo-fuzz, which nothing else here does:" >&2; \
+	    echo "      rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
 	cd crates/payments/fuzz && for target in verify normalize; do cargo +nightly fuzz run $$target -- -max_total_time=120 || exit 1; done
 
 clean:
