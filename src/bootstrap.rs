@@ -3,16 +3,22 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use runtime::admin::{self, Admin};
+use runtime::config::{ConfigError, Problem};
 use runtime::telemetry::{Telemetry, init_logs};
-use runtime::{Config, Health, Lifecycle, SharedClock, SystemClock, admin};
+use runtime::{Config, Health, Lifecycle, SharedClock, SystemClock};
 use tracing::info;
 
 use crate::cli::Global;
+
+/// How long the last telemetry and blocking work are waited for, in a hurry and otherwise.
+const IMPATIENT: Duration = Duration::from_millis(250);
+const PATIENT: Duration = Duration::from_millis(1_500);
 
 /// What a service finds when it starts.
 #[derive(Clone, Debug)]
@@ -28,7 +34,13 @@ pub(crate) struct Process {
 
 /// Reads the configuration; the error of a missing file says what to do about it.
 pub(crate) fn load_config(global: &Global) -> anyhow::Result<Config> {
-    let config = Config::load(&global.config, &global.data_dir, std::env::vars_os());
+    let (config, problems) = read_config(global)?;
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems).into()) }
+}
+
+/// Reads a configuration that may have problems.
+pub(crate) fn read_config(global: &Global) -> anyhow::Result<(Config, Vec<Problem>)> {
+    let config = Config::read(&global.config, &global.data_dir, std::env::vars_os());
     if !global.config.exists() {
         return config.context(
             "no configuration: copy config/tillwatch.sample.toml to tillwatch.toml, or name one with --config FILE",
@@ -74,9 +86,10 @@ where
     );
     let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = threads.block_on(drive(process.clone(), assemble));
-    process.telemetry.shut_down();
+    let patience = if process.lifecycle.hard().is_cancelled() { IMPATIENT } else { PATIENT };
+    process.telemetry.shut_down(patience);
     // Blocking work that ignores cancellation (a disk that hangs) must not keep the process alive.
-    threads.shutdown_timeout(Duration::from_secs(5));
+    threads.shutdown_timeout(patience);
     code
 }
 
@@ -90,17 +103,27 @@ where
     let lifecycle = process.lifecycle.clone();
     let drain_timeout = Duration::from_millis(process.config.shutdown.drain_timeout_ms);
     let listener = admin::bind(process.config.admin.listen, "admin.listen").await?;
-    let starting = lifecycle.clone();
-    let (health, telemetry) = (process.health.clone(), process.telemetry.clone());
-    lifecycle.spawn("start", async move {
-        // On the lifecycle, so that a signal during a long start (an engine that recovers) is obeyed.
-        let soft = starting.soft().clone();
-        let router = tokio::select! {
-            () = soft.cancelled() => return Ok(()),
-            router = assemble(process) => router?,
-        };
-        admin::serve(listener, health, telemetry, router, starting).await
-    });
+    let admin = Admin {
+        health: process.health.clone(),
+        telemetry: process.telemetry.clone(),
+        more: Arc::new(OnceLock::new()),
+    };
+    let more = Arc::clone(&admin.more);
+    // Until every part has said that it is there, what is ready is not all there is.
+    let start = process.health.register("start");
+    lifecycle.spawn_last("admin", |stop| admin.serve(listener, stop));
+    match assemble(process).await {
+        Ok(router) => {
+            let _ = more.set(router);
+            start.remove();
+        }
+        Err(error) => {
+            // What has been started drains; the error is told once, where the command was given.
+            lifecycle.fail();
+            lifecycle.run(drain_timeout).await?;
+            return Err(error);
+        }
+    }
     let code = lifecycle.run(drain_timeout).await?;
     info!("stopped");
     Ok(code)

@@ -3,7 +3,9 @@
 mod bootstrap;
 mod cli;
 mod commands;
+mod engine;
 mod services;
+mod waiting;
 
 use std::process::ExitCode;
 

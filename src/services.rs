@@ -1,8 +1,7 @@
 //! How each service is put together from the configuration. `serve` uses all of these in one process, the other
-//! commands one each.
+//! commands one each. What a service waits for (ClickHouse) is [`crate::waiting`]'s.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,23 +13,15 @@ use ingest::{Ingest, Sources};
 use processor::Processor;
 use queue::{Consumer, LogConfig, Publisher};
 use runtime::admin::bind;
-use runtime::config::{Config, QueueKind, StoreKind};
-use store::engine::{Supervisor, SupervisorConfig, wait_ready};
-use store::{Retention, Store};
+use runtime::config::{Config, QueueKind};
+use store::Store;
 
 use crate::bootstrap::Process;
+use crate::waiting::Tables;
 
-/// The engine may have to recover a large database after a crash.
-const ENGINE_READY_MAX: Duration = Duration::from_secs(300);
-
-/// A ClickHouse server that is being restarted is waited for this long at the start.
-const STORE_READY_MAX: Duration = Duration::from_secs(60);
-
-/// How often the store is asked whether it is there, for `/ready`.
-const STORE_LOOK: Duration = Duration::from_secs(5);
-
-/// Room in a queue record for what an envelope adds to the body: head, source, trace.
-const ENVELOPE_BYTES_MAX: usize = 64 << 10;
+/// Alerting begins without ClickHouse after this long: it is what pages that nobody is watched over. Before, a start
+/// that takes its time is no news.
+const ALERTING_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The embedded log's settings.
 pub(crate) fn log_config(config: &Config) -> LogConfig {
@@ -41,7 +32,7 @@ pub(crate) fn log_config(config: &Config) -> LogConfig {
     log.segment_bytes = config.queue.segment_bytes;
     log.bytes_max = config.queue.bytes_max;
     log.in_flight_bytes_max = config.queue.in_flight_bytes_max;
-    log.record_bytes_max = config.ingest.body_bytes_max + config.ingest.header_bytes_max + ENVELOPE_BYTES_MAX;
+    log.record_bytes_max = config.record_bytes_max();
     log
 }
 
@@ -62,15 +53,16 @@ pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> any
     tracing::info!(address = %config.ingest.listen, sources = config.sources.len(), "ingest listens");
     process.lifecycle.spawn("ingest", ingest::run(ingest, listener, process.lifecycle.clone()));
     // What was admitted to the log is committed before the process ends.
-    process.lifecycle.spawn_last(|stop| async move {
+    process.lifecycle.spawn_last("queue", |stop| async move {
         stop.cancelled().await;
         publisher.close().await;
+        Ok(())
     });
     Ok(())
 }
 
-/// Starts the processor.
-pub(crate) fn start_processor(process: &Process, consumer: Consumer, store: Store) {
+/// Starts the processor; it begins when the tables are there.
+pub(crate) fn start_processor(process: &Process, consumer: Consumer, store: Store, tables: Tables) {
     let settings: HashMap<_, _> =
         process.config.sources.iter().map(|source| (source.name.clone(), source.settings())).collect();
     let processor = Processor {
@@ -82,11 +74,20 @@ pub(crate) fn start_processor(process: &Process, consumer: Consumer, store: Stor
         telemetry: process.telemetry.clone(),
         health: process.health.register("processor"),
     };
-    process.lifecycle.spawn("processor", processor::run(processor, process.lifecycle.clone()));
+    let lifecycle = process.lifecycle.clone();
+    process.lifecycle.spawn("processor", async move {
+        tokio::select! {
+            () = lifecycle.soft().cancelled() => return Ok(()),
+            () = tables.there() => {}
+        }
+        processor::run(processor, lifecycle.clone()).await
+    });
 }
 
-/// Starts alerting.
-pub(crate) fn start_alerting(process: &Process, store: &Store) {
+/// Starts alerting, whose rules and channels are read first; it begins when the tables are there, or when they have
+/// been missing for [`ALERTING_PATIENCE`].
+pub(crate) fn start_alerting(process: &Process, store: &Store, tables: Tables) -> anyhow::Result<()> {
+    alerting::check(&process.config)?;
     let service = AlertingService {
         config: Config::clone(&process.config),
         client: store.client(),
@@ -96,7 +97,15 @@ pub(crate) fn start_alerting(process: &Process, store: &Store) {
         health: process.health.register("alerting"),
         rng: rand::make_rng(),
     };
-    process.lifecycle.spawn("alerting", async move { Ok(alerting::run(service).await?) });
+    let soft = process.lifecycle.soft().clone();
+    process.lifecycle.spawn("alerting", async move {
+        tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            _ = tokio::time::timeout(ALERTING_PATIENCE, tables.there()) => {}
+        }
+        Ok(alerting::run(service).await?)
+    });
+    Ok(())
 }
 
 /// The board's routes, for the admin port.
@@ -119,89 +128,24 @@ pub(crate) fn store(config: &Config) -> anyhow::Result<Store> {
     Ok(Store::new(&config.store.http_url(), user, password.as_ref(), &config.store.database))
 }
 
-/// Waits for ClickHouse, brings the tables up to date, and keeps `/ready` informed from then on.
-pub(crate) async fn open_store(process: &Process) -> anyhow::Result<Store> {
-    let store = store(&process.config)?;
-    let health = process.health.register("store");
-    store.wait_until_ready(STORE_READY_MAX).await.with_context(|| {
-        format!(
-            "ClickHouse at {} is not ready after {} s",
-            process.config.store.http_url(),
-            STORE_READY_MAX.as_secs()
-        )
-    })?;
-    let migrated = store.migrate(retention(&process.config)).await?;
-    tracing::info!(applied = ?migrated.applied, already = migrated.already, "tables are up to date");
-    health.ready();
-    let (soft, watched) = (process.lifecycle.soft().clone(), store.clone());
-    process.lifecycle.spawn("store-health", async move {
-        loop {
-            tokio::select! {
-                () = soft.cancelled() => return Ok(()),
-                () = tokio::time::sleep(STORE_LOOK) => {}
-            }
-            match watched.ping().await {
-                Ok(()) => health.ready(),
-                Err(error) => health.not_ready(error.to_string()),
-            }
-        }
-    });
-    Ok(store)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What the configuration says about keeping rows.
-pub(crate) fn retention(config: &Config) -> Retention {
-    let retention = &config.store.retention;
-    Retention {
-        webhooks_days: retention.webhooks_days,
-        payment_events_days: retention.payment_events_days,
-        parked_webhooks_days: retention.parked_webhooks_days,
-        alert_transitions_days: retention.alert_transitions_days,
-        heartbeats_days: retention.heartbeats_days,
+    /// The smallest sizes that the configuration's own checks let through.
+    #[test]
+    fn what_the_configuration_allows_the_queue_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tillwatch.toml");
+        let mut config = Config::default();
+        let record = config.record_bytes_max();
+        let segment = 2 * record;
+        let text = format!(
+            "[queue]\nin_flight_bytes_max = {record}\nsegment_bytes = {segment}\nbytes_max = {}\n",
+            2 * segment
+        );
+        std::fs::write(&file, text).unwrap();
+        config = Config::load(&file, folder.path(), std::iter::empty()).unwrap();
+        queue::open_embedded(log_config(&config)).unwrap();
     }
-}
-
-/// Starts the embedded engine as a child process, if it is configured, and waits until it answers. It is stopped
-/// after every service has drained.
-pub(crate) async fn start_engine(process: &Process) -> anyhow::Result<()> {
-    let config = &process.config;
-    if config.store.kind != StoreKind::Embedded {
-        return Ok(());
-    }
-    // Found here, before a child is started, so that the error is seen where the command was given.
-    store::engine::locate(None)?;
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let arguments = ["engine", "run", "--supervised", "--config"].map(OsString::from);
-    let arguments = arguments
-        .into_iter()
-        .chain([
-            config.file.clone().into_os_string(),
-            "--data-dir".into(),
-            config.data_dir.clone().into_os_string(),
-        ])
-        .collect();
-    let mut supervisor_config = SupervisorConfig::new(program, arguments, config.store.listen);
-    supervisor_config.ready_max = ENGINE_READY_MAX;
-    let supervisor = Supervisor::new(supervisor_config);
-    let mut state = supervisor.health();
-    process.lifecycle.spawn_last(|stop| supervisor.run(async move { stop.cancelled().await }));
-    wait_ready(state.clone(), ENGINE_READY_MAX).await?;
-    let health = process.health.register("engine");
-    health.ready();
-    let soft = process.lifecycle.soft().clone();
-    process.lifecycle.spawn("engine-health", async move {
-        loop {
-            tokio::select! {
-                () = soft.cancelled() => return Ok(()),
-                changed = state.changed() => changed?,
-            }
-            let now = state.borrow().clone();
-            if now.ready {
-                health.ready();
-            } else {
-                health.not_ready(now.trouble.unwrap_or_else(|| "starting".to_owned()));
-            }
-        }
-    });
-    Ok(())
 }

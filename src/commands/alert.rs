@@ -6,12 +6,13 @@ use axum::Router;
 
 use crate::bootstrap;
 use crate::cli::Global;
-use crate::services;
+use crate::{services, waiting};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "alert", async |process| {
-        let store = services::open_store(&process).await?;
-        services::start_alerting(&process, &store);
+        let store = services::store(&process.config)?;
+        let tables = waiting::open_store(&process, &store);
+        services::start_alerting(&process, &store, tables)?;
         Ok(Router::new())
     })
 }

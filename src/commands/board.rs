@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use crate::bootstrap;
 use crate::cli::Global;
-use crate::services;
+use crate::{services, waiting};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "board", async |process| {
         let store = services::store(&process.config)?;
+        waiting::watch_store(&process, &store);
         Ok(services::board(&process, &store))
     })
 }

@@ -1,22 +1,31 @@
-//! `tillwatch check`: what starting would find wrong, before a deploy.
+//! `tillwatch check`: what starting would find wrong, before a deploy. It lists every problem, not only the first.
 
 use std::process::ExitCode;
 
-use crate::bootstrap::load_config;
+use runtime::chain;
+
+use crate::bootstrap::read_config;
 use crate::cli::Global;
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
-    let config = load_config(global)?;
+    let (config, problems) = read_config(global)?;
     let text = std::fs::read_to_string(&global.config)?;
-    let mut problems: Vec<String> = config.check_secrets(&text).iter().map(ToString::to_string).collect();
+    let mut problems: Vec<String> =
+        problems.iter().chain(&config.check_secrets(&text)).map(ToString::to_string).collect();
     let rules = match alerting::check(&config) {
         Ok(rules) => rules,
         Err(error) => {
-            problems.push(format!("{:#}", anyhow::Error::from(error)));
+            problems.push(chain(&error));
             0
         }
     };
+    if rules > 0 && config.channels.is_empty() {
+        problems.push(format!(
+            "{}: {rules} rules and no [[channels]]: nobody would be paged; add one, or empty the folder of rules",
+            global.config.display()
+        ));
+    }
     if problems.is_empty() {
         println!(
             "{}: fine: {} sources, {} channels, {rules} rules",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bootstrap::load_config;
 use crate::cli::Global;
-use crate::services;
+use crate::{services, waiting};
 
 /// The command is given by a person who watches: no long wait.
 const READY_MAX: Duration = Duration::from_secs(10);
@@ -15,7 +15,7 @@ pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let store = services::store(&config)?;
     let migrated = tokio::runtime::Runtime::new()?.block_on(async {
         store.wait_until_ready(READY_MAX).await?;
-        anyhow::Ok(store.migrate(services::retention(&config)).await?)
+        anyhow::Ok(store.migrate(waiting::retention(&config)).await?)
     })?;
     say(&migrated);
     Ok(ExitCode::SUCCESS)

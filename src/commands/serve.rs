@@ -6,19 +6,20 @@ use axum::Router;
 
 use crate::bootstrap::{self, Process};
 use crate::cli::Global;
-use crate::services;
+use crate::{engine, services, waiting};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "serve", assemble)
 }
 
-/// Ingest first: webhooks are accepted into the log while the engine still starts.
+/// Nothing here waits for ClickHouse: webhooks are accepted into the log while the engine starts, or cannot.
 async fn assemble(process: Process) -> anyhow::Result<Router> {
     let (publisher, consumer) = queue::open_embedded(services::log_config(&process.config))?;
     services::start_ingest(&process, publisher).await?;
-    services::start_engine(&process).await?;
-    let store = services::open_store(&process).await?;
-    services::start_processor(&process, consumer, store.clone());
-    services::start_alerting(&process, &store);
+    engine::start(&process)?;
+    let store = services::store(&process.config)?;
+    let tables = waiting::open_store(&process, &store);
+    services::start_processor(&process, consumer, store.clone(), tables.clone());
+    services::start_alerting(&process, &store, tables)?;
     Ok(services::board(&process, &store))
 }

@@ -29,9 +29,10 @@ impl Health {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether every part is ready.
+    /// Whether there are parts and every one is ready.
     pub fn is_ready(&self) -> bool {
-        self.parts().values().all(Result::is_ok)
+        let parts = self.parts();
+        !parts.is_empty() && parts.values().all(Result::is_ok)
     }
 
     fn set(&self, part: &'static str, state: Result<(), String>) {
@@ -43,6 +44,11 @@ impl HealthHandle {
     /// This part can do its work.
     pub fn ready(&self) {
         self.health.set(self.part, Ok(()));
+    }
+
+    /// This part has nothing to say any more.
+    pub fn remove(self) {
+        self.health.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(self.part);
     }
 
     /// This part cannot, and why.
@@ -58,6 +64,7 @@ mod tests {
     #[test]
     fn one_part_that_is_not_ready_makes_the_whole_not_ready() {
         let health = Health::default();
+        assert!(!health.is_ready(), "nothing has started yet");
         let (queue, store) = (health.register("queue"), health.register("store"));
         queue.ready();
         assert!(!health.is_ready());
@@ -65,5 +72,7 @@ mod tests {
         assert!(health.is_ready());
         store.not_ready("ClickHouse does not answer");
         assert_eq!(health.parts()["store"], Err("ClickHouse does not answer".to_owned()));
+        store.remove();
+        assert!(health.is_ready());
     }
 }

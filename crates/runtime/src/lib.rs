@@ -11,11 +11,14 @@
 pub mod admin;
 pub mod clock;
 pub mod config;
+mod error_chain;
 pub mod health;
 pub mod lifecycle;
 pub mod telemetry;
+pub mod trace_context;
 
 pub use clock::{Clock, MockClock, SharedClock, SystemClock};
 pub use config::Config;
+pub use error_chain::chain;
 pub use health::{Health, HealthHandle};
 pub use lifecycle::Lifecycle;

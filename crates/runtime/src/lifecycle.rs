@@ -2,8 +2,8 @@
 //!
 //! The first SIGTERM or SIGINT cancels the *soft* token: services stop taking new work and finish what they hold.
 //! A second one, or the drain deadline, cancels the *hard* token: everything drops what it does. A task that ends
-//! by itself before that, or with an error, stops the whole process with a failing exit code: half a Tillwatch that
-//! looks alive is worse than one that is restarted.
+//! by itself before that, with an error or by a panic, stops the whole process with a failing exit code: half a
+//! Tillwatch that looks alive is worse than one that is restarted.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -27,8 +28,8 @@ pub struct Lifecycle {
     failed: Arc<AtomicBool>,
 }
 
-/// After the tasks have ended, what they depended on (the embedded engine) may take this long to end too.
-const LAST_TIMEOUT: Duration = Duration::from_mins(1);
+/// After the hard token was cancelled, tasks and then what they depended on may take this long each.
+const HARD_GRACE: Duration = Duration::from_millis(500);
 
 impl Lifecycle {
     /// A process that has just started.
@@ -49,29 +50,18 @@ impl Lifecycle {
 
     /// Runs a service's main task. It must run until the soft token is cancelled; ending earlier is a failure.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        let lifecycle = self.clone();
-        let guarded = async move {
-            let outcome = tokio::select! {
+        let hard = self.hard.clone();
+        let dropped = async move {
+            hard.cancelled().await;
+            Err(anyhow::anyhow!("dropped: it did not drain in time"))
+        };
+        let task = async move {
+            tokio::select! {
                 outcome = task => outcome,
-                () = lifecycle.hard.cancelled() => {
-                    warn!(task = name, "task dropped: it did not drain in time");
-                    lifecycle.fail();
-                    return;
-                }
-            };
-            match outcome {
-                Ok(()) if lifecycle.soft.is_cancelled() => info!(task = name, "task drained"),
-                Ok(()) => {
-                    error!(task = name, "task ended although nobody asked it to");
-                    lifecycle.fail();
-                }
-                Err(cause) => {
-                    error!(task = name, error = format!("{cause:#}"), "task failed");
-                    lifecycle.fail();
-                }
+                outcome = dropped => outcome,
             }
         };
-        self.spawn_detached(guarded);
+        self.spawn_detached(self.guarded(name, self.soft.clone(), task));
     }
 
     /// Runs a piece of work that shutdown waits for and that may end whenever it is done (one connection, one send).
@@ -81,13 +71,40 @@ impl Lifecycle {
     }
 
     /// Runs something the tasks depend on: its token is cancelled only when every task has ended, and the process
-    /// waits for it.
+    /// waits for it. Ending earlier is a failure.
     #[expect(clippy::disallowed_methods, reason = "on a tracker that the end of the process waits for")]
-    pub fn spawn_last<F>(&self, work: impl FnOnce(CancellationToken) -> F)
+    pub fn spawn_last<F>(&self, name: &'static str, work: impl FnOnce(CancellationToken) -> F)
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        tokio::spawn(self.last_tasks.track_future(work(self.last.clone())));
+        let guarded = self.guarded(name, self.last.clone(), work(self.last.clone()));
+        tokio::spawn(self.last_tasks.track_future(guarded));
+    }
+
+    /// `task`, whose end is a failure of the process unless it is a good one and `stop` was cancelled.
+    fn guarded(
+        &self,
+        name: &'static str,
+        stop: CancellationToken,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let guard = Guard { name, lifecycle: self.clone(), ended: false };
+        async move {
+            let mut guard = guard;
+            let outcome = task.await;
+            guard.ended = true;
+            match outcome {
+                Ok(()) if stop.is_cancelled() => info!(task = name, "task drained"),
+                Ok(()) => {
+                    error!(task = name, "task ended although nobody asked it to");
+                    guard.lifecycle.fail();
+                }
+                Err(cause) => {
+                    error!(task = name, error = format!("{cause:#}"), "task failed");
+                    guard.lifecycle.fail();
+                }
+            }
+        }
     }
 
     /// Begins a soft shutdown, as the first SIGTERM does.
@@ -106,87 +123,75 @@ impl Lifecycle {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Waits for a signal or a failed task, drains, and tells how the process should exit.
+    /// Waits for a signal or a failed task, drains, and tells how the process should exit. From the beginning of
+    /// draining it takes at most `drain_timeout` and a second; a second signal at any time leaves it a second.
     pub async fn run(&self, drain_timeout: Duration) -> std::io::Result<ExitCode> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::listen()?;
         tokio::select! {
-            _ = terminate.recv() => info!("SIGTERM: draining"),
-            _ = interrupt.recv() => info!("SIGINT: draining"),
+            name = signals.next() => info!("{name}: draining"),
             () = self.soft.cancelled() => {}
         }
         self.soft.cancel();
-        self.tasks.close();
-        let drained = tokio::select! {
-            () = self.tasks.wait() => true,
-            _ = terminate.recv() => false,
-            _ = interrupt.recv() => false,
-            () = tokio::time::sleep(drain_timeout) => false,
-        };
-        if !drained {
-            warn!("not drained: second signal or deadline; dropping what is in hand");
-            self.failed.store(true, Ordering::SeqCst);
-            self.hard.cancel();
-            self.tasks.wait().await;
-        }
+        let deadline = Instant::now() + drain_timeout;
+        self.end_of(&self.tasks, &mut signals, deadline).await;
         self.last.cancel();
-        self.last_tasks.close();
-        if tokio::time::timeout(LAST_TIMEOUT, self.last_tasks.wait()).await.is_err() {
-            warn!("not everything ended in time");
-            self.failed.store(true, Ordering::SeqCst);
-        }
+        self.end_of(&self.last_tasks, &mut signals, deadline).await;
         Ok(if self.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Waits for `tasks`; a signal or the deadline cancels the hard token and leaves them [`HARD_GRACE`].
+    async fn end_of(&self, tasks: &TaskTracker, signals: &mut Signals, deadline: Instant) {
+        tasks.close();
+        tokio::select! {
+            biased;
+            () = tasks.wait() => return,
+            () = self.hard.cancelled() => {}
+            name = signals.next() => warn!("{name} again: dropping what is in hand"),
+            () = sleep_until(deadline) => warn!("not drained in time: dropping what is in hand"),
+        }
+        self.failed.store(true, Ordering::SeqCst);
+        self.hard.cancel();
+        if timeout(HARD_GRACE, tasks.wait()).await.is_err() {
+            warn!(tasks = tasks.len(), "tasks did not end, and are left behind");
+        }
+    }
+}
+
+/// Makes the end of a task that did not come to its end (it panicked) a failure of the process.
+struct Guard {
+    name: &'static str,
+    lifecycle: Lifecycle,
+    ended: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.ended {
+            error!(task = self.name, "task panicked or was dropped");
+            self.lifecycle.fail();
+        }
+    }
+}
+
+/// The signals that end a process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_task_that_drains_ends_the_process_well() {
-        let lifecycle = Lifecycle::new();
-        let soft = lifecycle.soft().clone();
-        lifecycle.spawn("service", async move {
-            soft.cancelled().await;
-            Ok(())
-        });
-        lifecycle.shut_down();
-        assert_eq!(lifecycle.run(Duration::from_secs(5)).await.unwrap(), ExitCode::SUCCESS);
-    }
-
-    #[tokio::test]
-    async fn a_task_that_ends_by_itself_ends_the_process_badly() {
-        let lifecycle = Lifecycle::new();
-        lifecycle.spawn("service", async { Ok(()) });
-        assert_eq!(lifecycle.run(Duration::from_secs(5)).await.unwrap(), ExitCode::FAILURE);
-    }
-
-    #[tokio::test]
-    async fn what_tasks_depend_on_ends_after_them() {
-        let lifecycle = Lifecycle::new();
-        let (soft, drained) = (lifecycle.soft().clone(), Arc::new(AtomicBool::new(false)));
-        let (in_task, in_last) = (Arc::clone(&drained), Arc::clone(&drained));
-        lifecycle.spawn("service", async move {
-            soft.cancelled().await;
-            in_task.store(true, Ordering::SeqCst);
-            Ok(())
-        });
-        let (ended, was_drained) = tokio::sync::oneshot::channel();
-        lifecycle.spawn_last(|stop| async move {
-            stop.cancelled().await;
-            ended.send(in_last.load(Ordering::SeqCst)).unwrap();
-        });
-        lifecycle.shut_down();
-        assert_eq!(lifecycle.run(Duration::from_secs(5)).await.unwrap(), ExitCode::SUCCESS);
-        assert!(was_drained.await.unwrap());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_task_that_does_not_drain_is_dropped_at_the_deadline() {
-        let lifecycle = Lifecycle::new();
-        lifecycle.spawn("stuck", std::future::pending());
-        lifecycle.shut_down();
-        assert_eq!(lifecycle.run(Duration::from_secs(5)).await.unwrap(), ExitCode::FAILURE);
-    }
-}
+mod tests;

@@ -19,6 +19,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::Encoder as _;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use crate::config::TelemetryConfig;
 use crate::config::services::LogFormat;
@@ -33,9 +35,7 @@ pub struct Telemetry {
 
 /// Starts writing logs to standard error. Call it once, first.
 pub fn init_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_filter).with_context(|| {
-        format!("telemetry.log_filter `{}` is not a filter such as `info,ingest=debug`", config.log_filter)
-    })?;
+    let filter = log_filter(&config.log_filter).context("telemetry.log_filter")?;
     let pretty = match config.log_format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Pretty => true,
@@ -48,6 +48,11 @@ pub fn init_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
     outcome.map_err(|error| anyhow::anyhow!("logs were started twice: {error}"))
+}
+
+/// Reads a filter such as `info,ingest=debug`.
+pub(crate) fn log_filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(text)
 }
 
 impl Telemetry {
@@ -93,15 +98,26 @@ impl Telemetry {
         Ok(text)
     }
 
-    /// Sends what is still waiting; called once at the end, off the async threads.
-    pub fn shut_down(&self) {
-        if let Some(traces) = &self.traces
-            && let Err(error) = traces.shutdown_with_timeout(Duration::from_secs(5))
-        {
-            tracing::warn!(%error, "last traces were not exported");
-        }
-        if let Err(error) = self.meters.shutdown() {
-            tracing::debug!(%error, "last metrics were not exported");
+    /// Sends what is still waiting; called once at the end, off the async threads. An exporter that does not answer
+    /// is left behind after `within`.
+    pub fn shut_down(self, within: Duration) {
+        let Self { traces, meters, .. } = self;
+        let (done, is_done) = std::sync::mpsc::channel();
+        // The metrics' exporter has a time limit of its own that cannot be changed here: it is left behind.
+        let flush = move || {
+            if let Some(traces) = traces
+                && let Err(error) = traces.shutdown_with_timeout(within)
+            {
+                tracing::warn!(%error, "last traces were not exported");
+            }
+            if let Err(error) = meters.shutdown() {
+                tracing::debug!(%error, "last metrics were not exported");
+            }
+            let _ = done.send(());
+        };
+        let started = std::thread::Builder::new().name("telemetry-flush".to_owned()).spawn(flush).is_ok();
+        if started && is_done.recv_timeout(within).is_err() {
+            tracing::warn!("last traces and metrics were not exported in time");
         }
     }
 }

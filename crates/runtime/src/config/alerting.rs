@@ -53,7 +53,7 @@ pub struct ChannelConfig {
     #[serde(default)]
     pub url: Option<SecretRef>,
     /// Signing secrets of a `webhook` channel (`whsec_…`); two while one replaces the other.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::secret_ref::list")]
     pub secrets: Vec<SecretRef>,
     /// Whether the address may be a private or loopback one.
     #[serde(default)]
@@ -61,7 +61,7 @@ pub struct ChannelConfig {
 }
 
 /// What a channel is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelKind {
     /// Pages are written to the log.

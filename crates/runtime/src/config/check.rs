@@ -1,13 +1,18 @@
-//! What a parsed configuration may still have wrong: names, ranges, references between sections.
+//! What a parsed configuration may still have wrong: names, ranges, references between sections. Every problem is
+//! found, not only the first.
 
-use std::collections::HashSet;
+mod addresses;
+mod limits;
+mod secrets;
+
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
-use payments::{Currency, Verifier};
+use payments::Currency;
 
 use super::load::line_of;
-use super::{ChannelKind, Config, StoreKind};
+use super::{ChannelKind, Config};
 
 /// One thing that is wrong, where, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +21,8 @@ pub struct Problem {
     pub file: PathBuf,
     /// Which line, where the key stands in the file.
     pub line: Option<usize>,
+    /// The environment variable that set the key, if one did.
+    pub variable: Option<String>,
     /// `sources.stripe-us.secrets`.
     pub key: String,
     /// What is wrong and how to mend it.
@@ -24,10 +31,12 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}: {}: {}", self.file.display(), self.key, self.message),
-            None => write!(f, "{}: {}: {}", self.file.display(), self.key, self.message),
+        match (&self.variable, self.line) {
+            (Some(variable), _) => write!(f, "environment variable {variable}: ")?,
+            (None, Some(line)) => write!(f, "{}:{line}: ", self.file.display())?,
+            (None, None) => write!(f, "{}: ", self.file.display())?,
         }
+        write!(f, "{}: {}", self.key, self.message)
     }
 }
 
@@ -37,14 +46,22 @@ struct Checker<'a> {
     problems: Vec<Problem>,
 }
 
-/// Everything that can be checked without touching the outside.
-pub(super) fn check(config: &Config, text: &str) -> Vec<Problem> {
+/// Everything that can be checked without touching the outside. `variables` tells which environment variable set a key.
+pub(super) fn check(config: &Config, text: &str, variables: &BTreeMap<String, String>) -> Vec<Problem> {
     let mut checker = Checker { config, text, problems: Vec::new() };
     checker.sources();
     checker.limits();
+    checker.times();
+    checker.sizes();
+    checker.ports();
+    checker.addresses();
     checker.store();
     checker.alerting();
     checker.channels();
+    checker.telemetry();
+    for problem in &mut checker.problems {
+        problem.variable = variables.get(&problem.key).cloned();
+    }
     checker.problems
 }
 
@@ -58,13 +75,23 @@ impl Config {
 }
 
 impl Checker<'_> {
-    fn problem(&mut self, table: &str, index: usize, key: &str, label: &str, message: impl Into<String>) {
-        let middle = if label.is_empty() { String::new() } else { format!("{label}.") };
+    /// Something is wrong with `key` of the `index`-th `[[table]]`, which is called `name`.
+    fn problem_of(&mut self, table: &str, index: usize, key: &str, name: &str, message: impl Into<String>) {
+        self.add(table, index, key, format!("{table}.{name}.{key}"), message.into());
+    }
+
+    /// Something is wrong with `key` of `[table]`.
+    fn problem(&mut self, table: &str, key: &str, message: impl Into<String>) {
+        self.add(table, 0, key, format!("{table}.{key}"), message.into());
+    }
+
+    fn add(&mut self, table: &str, index: usize, key: &str, name: String, message: String) {
         self.problems.push(Problem {
             file: self.config.file.clone(),
             line: line_of(self.text, table, index, key),
-            key: format!("{table}.{middle}{key}"),
-            message: message.into(),
+            variable: None,
+            key: name,
+            message,
         });
     }
 
@@ -75,60 +102,22 @@ impl Checker<'_> {
             let name = source.name.as_str();
             if !is_name(name) {
                 let message = "a source's name is 1 to 64 lower-case letters, digits, `-` or `_`";
-                self.problem("sources", index, "name", name, message);
+                self.problem_of("sources", index, "name", name, message);
             } else if !names.insert(name) {
-                self.problem("sources", index, "name", name, "this name is taken by an earlier source");
+                self.problem_of("sources", index, "name", name, "this name is taken by an earlier source");
             }
             if source.secrets.is_empty() {
                 let message = "at least one secret is needed, such as { env = \"STRIPE_US_SECRET\" }";
-                self.problem("sources", index, "secrets", name, message);
+                self.problem_of("sources", index, "secrets", name, message);
             }
             if source.secrets.iter().any(|secret| secret.env.is_some() == secret.file.is_some()) {
                 let message = "each secret is either { env = \"NAME\" } or { file = \"PATH\" }";
-                self.problem("sources", index, "secrets", name, message);
+                self.problem_of("sources", index, "secrets", name, message);
             }
             if source.requests_in_flight_max == 0 {
                 let message = "0 would refuse every request; use at least 1";
-                self.problem("sources", index, "requests_in_flight_max", name, message);
+                self.problem_of("sources", index, "requests_in_flight_max", name, message);
             }
-        }
-    }
-
-    fn limits(&mut self) {
-        let config = self.config;
-        let (ingest, processor, queue) = (&config.ingest, &config.processor, &config.queue);
-        let at_least: [(&str, &str, u64, u64); 14] = [
-            ("ingest", "body_bytes_max", ingest.body_bytes_max as u64, 1_024),
-            ("ingest", "header_bytes_max", ingest.header_bytes_max as u64, 8_192),
-            ("ingest", "header_read_timeout_ms", ingest.header_read_timeout_ms, 1),
-            ("ingest", "body_read_timeout_ms", ingest.body_read_timeout_ms, 1),
-            ("ingest", "publish_timeout_ms", ingest.publish_timeout_ms, 1),
-            ("ingest", "connections_max", ingest.connections_max as u64, 1),
-            ("ingest", "heartbeat_interval_ms", ingest.heartbeat_interval_ms, 100),
-            ("processor", "batch_webhooks_max", processor.batch_webhooks_max as u64, 1),
-            ("processor", "batch_bytes_max", processor.batch_bytes_max as u64, 1 << 20),
-            ("processor", "insert_timeout_ms", processor.insert_timeout_ms, 100),
-            ("processor", "retry_delay_ms", processor.retry_delay_ms, 1),
-            ("queue", "segment_bytes", queue.segment_bytes, 1 << 20),
-            ("queue", "in_flight_bytes_max", queue.in_flight_bytes_max as u64, 1 << 20),
-            ("shutdown", "drain_timeout_ms", config.shutdown.drain_timeout_ms, 1),
-        ];
-        for (table, key, value, minimum) in at_least {
-            if value < minimum {
-                self.problem(table, 0, key, "", format!("{value} is too small; use at least {minimum}"));
-            }
-        }
-        if queue.bytes_max < queue.segment_bytes.saturating_mul(2) {
-            let message = format!("must hold at least two segments of {} bytes", queue.segment_bytes);
-            self.problem("queue", 0, "bytes_max", "", message);
-        }
-        if (ingest.body_bytes_max as u64).saturating_mul(2) > queue.segment_bytes {
-            let message = "must be at most half of queue.segment_bytes, which one webhook has to fit into";
-            self.problem("ingest", 0, "body_bytes_max", "", message);
-        }
-        let ratio = config.telemetry.trace_ratio;
-        if !(0.0..=1.0).contains(&ratio) {
-            self.problem("telemetry", 0, "trace_ratio", "", format!("{ratio} is not between 0 and 1"));
         }
     }
 
@@ -137,39 +126,7 @@ impl Checker<'_> {
         let database = store.database.as_str();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if database.is_empty() || !database.bytes().all(plain) {
-            self.problem("store", 0, "database", "", "a database's name is letters, digits and `_`");
-        }
-        if store.kind == StoreKind::ClickHouse
-            && !store.url.starts_with("http://")
-            && !store.url.starts_with("https://")
-        {
-            self.problem(
-                "store",
-                0,
-                "url",
-                "",
-                "must start with http:// or https:// (ClickHouse's HTTP port)",
-            );
-        }
-        if store.memory_bytes_max < 512 << 20 {
-            self.problem("store", 0, "memory_bytes_max", "", "the engine needs at least 536870912 (512 MiB)");
-        }
-        let retention = &store.retention;
-        let days = [
-            retention.webhooks_days,
-            retention.payment_events_days,
-            retention.parked_webhooks_days,
-            retention.alert_transitions_days,
-            retention.heartbeats_days,
-        ];
-        if days.contains(&0) {
-            self.problem(
-                "store",
-                0,
-                "retention",
-                "",
-                "0 days would delete everything at once; use at least 1",
-            );
+            self.problem("store", "database", "a database's name is letters, digits and `_`");
         }
     }
 
@@ -177,16 +134,13 @@ impl Checker<'_> {
         let alerting = &self.config.alerting;
         if Currency::parse(&alerting.reporting_currency).is_none() {
             let message = format!("`{}` is not an ISO 4217 code", alerting.reporting_currency);
-            self.problem("alerting", 0, "reporting_currency", "", message);
+            self.problem("alerting", "reporting_currency", message);
         }
         for (code, rate) in &alerting.exchange_rates {
             if Currency::parse(code).is_none() || !rate.is_finite() || *rate <= 0.0 {
                 let message = format!("`{code} = {rate}`: an ISO 4217 code and a positive number are needed");
-                self.problem("alerting", 0, "exchange_rates", "", message);
+                self.problem("alerting", "exchange_rates", message);
             }
-        }
-        if alerting.evaluation_interval_ms < 100 {
-            self.problem("alerting", 0, "evaluation_interval_ms", "", "use at least 100");
         }
     }
 
@@ -197,17 +151,17 @@ impl Checker<'_> {
             let name = channel.name.as_str();
             if !is_name(name) {
                 let message = "a channel's name is 1 to 64 lower-case letters, digits, `-` or `_`";
-                self.problem("channels", index, "name", name, message);
+                self.problem_of("channels", index, "name", name, message);
             } else if !names.insert(name) {
-                self.problem("channels", index, "name", name, "this name is taken by an earlier channel");
+                self.problem_of("channels", index, "name", name, "this name is taken by an earlier channel");
             }
             let needs_url = matches!(channel.kind, ChannelKind::Webhook | ChannelKind::Slack);
             if needs_url && channel.url.is_none() {
                 let message = "needed: { env = \"NAME\" } or { file = \"PATH\" } that holds the address";
-                self.problem("channels", index, "url", name, message);
+                self.problem_of("channels", index, "url", name, message);
             }
             if !needs_url && channel.url.is_some() {
-                self.problem("channels", index, "url", name, "a log channel has no address; remove it");
+                self.problem_of("channels", index, "url", name, "a log channel has no address; remove it");
             }
             let needs_secrets = channel.kind == ChannelKind::Webhook;
             if needs_secrets == channel.secrets.is_empty() {
@@ -216,49 +170,21 @@ impl Checker<'_> {
                 } else {
                     "only webhook channels sign; remove it"
                 };
-                self.problem("channels", index, "secrets", name, message);
+                self.problem_of("channels", index, "secrets", name, message);
             }
         }
     }
 
-    fn secrets(&mut self) {
-        let config = self.config;
-        let folder = config.folder();
-        for (index, source) in config.sources.iter().enumerate() {
-            let resolved: Result<Vec<_>, _> = source.secrets.iter().map(|s| s.resolve(&folder)).collect();
-            let problem = match resolved {
-                Ok(secrets) => Verifier::new(source.provider, &secrets).err().map(|error| error.to_string()),
-                Err(error) => Some(chain(&error)),
-            };
-            if let Some(message) = problem {
-                self.problem("sources", index, "secrets", &source.name, message);
-            }
+    fn telemetry(&mut self) {
+        let telemetry = &self.config.telemetry;
+        if !(0.0..=1.0).contains(&telemetry.trace_ratio) {
+            let message = format!("{} is not between 0 and 1", telemetry.trace_ratio);
+            self.problem("telemetry", "trace_ratio", message);
         }
-        for (index, channel) in config.channels.iter().enumerate() {
-            for (key, reference) in
-                channel.url.iter().map(|r| ("url", r)).chain(channel.secrets.iter().map(|r| ("secrets", r)))
-            {
-                if let Err(error) = reference.resolve(&folder) {
-                    self.problem("channels", index, key, &channel.name, chain(&error));
-                }
-            }
-        }
-        if let Some(Err(error)) = config.store.password.as_ref().map(|reference| reference.resolve(&folder)) {
-            self.problem("store", 0, "password", "", chain(&error));
+        if let Err(error) = crate::telemetry::log_filter(&telemetry.log_filter) {
+            self.problem("telemetry", "log_filter", format!("{error}; write it as `info,ingest=debug`"));
         }
     }
-}
-
-/// An error and its sources in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 fn is_name(name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Reading: file, then environment, then checks. Every error says where and how to mend it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -8,11 +9,13 @@ use toml::{Table, Value};
 
 use super::{Config, Problem};
 
-/// Prefix of overriding environment variables.
+/// Prefix of overriding environment variables: `TILLWATCH_INGEST__LISTEN`. Every key stands in a section, so one without
+/// a [`SEPARATOR`] overrides nothing: it is somebody else's (`TILLWATCH_SERVICE_HOST` of a Kubernetes service of that
+/// name, a secret), or one of the command line's own.
 const ENV_PREFIX: &str = "TILLWATCH_";
 
-/// Environment variables that are ours but are not configuration.
-const ENV_OTHER: &[&str] = &["TILLWATCH_CONFIG", "TILLWATCH_DATA_DIR", "TILLWATCH_ENGINE_LIBRARY"];
+/// Between section and key.
+const SEPARATOR: &str = "__";
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +38,7 @@ pub enum ConfigError {
         line: usize,
         /// What is wrong.
         message: String,
-        /// ` in [ingest]`, or nothing at the top.
+        /// ` (in [ingest])`, or nothing at the top.
         within: String,
     },
     /// A variable that is no key, or whose value does not fit.
@@ -62,14 +65,24 @@ impl Config {
         data_dir: &Path,
         env: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
+        let (config, problems) = Self::read(file, data_dir, env)?;
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    /// The same, for `check`: what can be read is returned with its problems, so that more of them can be found.
+    pub fn read(
+        file: &Path,
+        data_dir: &Path,
+        env: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<(Self, Vec<Problem>), ConfigError> {
         let text = std::fs::read_to_string(file)
             .map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
-        let mut config = Self::parse(&text, file)?;
-        config = apply_env(config, &text, env)?;
+        let config = Self::parse(&text, file)?;
+        let (mut config, variables) = apply_env(config, &text, env)?;
         file.clone_into(&mut config.file);
         data_dir.clone_into(&mut config.data_dir);
-        let problems = super::check::check(&config, &text);
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
+        let problems = super::check::check(&config, &text, &variables);
+        Ok((config, problems))
     }
 
     /// Parses TOML text; `file` is only named in errors.
@@ -86,25 +99,28 @@ impl Config {
     }
 }
 
-/// Applies each variable alone, so that an error can name the one that caused it.
+/// Applies each variable alone, so that an error can name the one that caused it; returns which variable set which key.
 fn apply_env(
     mut config: Config,
     text: &str,
     env: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<Config, ConfigError> {
-    let mut overrides: Vec<(String, String)> = env
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with(ENV_PREFIX) && !ENV_OTHER.contains(&name.as_str()))
+) -> Result<(Config, BTreeMap<String, String>), ConfigError> {
+    let overrides: BTreeMap<String, OsString> = env
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.strip_prefix(ENV_PREFIX).is_some_and(|key| key.contains(SEPARATOR)))
         .collect();
-    overrides.sort();
     let mut table: Table = toml::from_str(text).unwrap_or_default();
+    let mut variables = BTreeMap::new();
     for (name, value) in overrides {
         let fail = |message: String| ConfigError::Env { name: name.clone(), message };
-        let path: Vec<String> = name[ENV_PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
-        set(&mut table, &path, parse_value(&value)).map_err(fail)?;
+        let value = value.to_str().ok_or_else(|| fail("its value is not UTF-8".to_owned()))?;
+        let path: Vec<String> =
+            name[ENV_PREFIX.len()..].split(SEPARATOR).map(str::to_ascii_lowercase).collect();
+        set(&mut table, &path, parse_value(value)).map_err(fail)?;
         config = Config::deserialize_table(&table).map_err(fail)?;
+        variables.insert(path.join("."), name);
     }
-    Ok(config)
+    Ok((config, variables))
 }
 
 impl Config {
@@ -142,7 +158,7 @@ pub(super) fn line_at(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
-/// ` in [table]` for the table header that stands above `offset`.
+/// ` (in [table])` for the table header that stands above `offset`.
 fn table_at(text: &str, offset: usize) -> String {
     let above = text.get(..offset).unwrap_or(text);
     let header = above.lines().rev().map(str::trim).find(|line| line.starts_with('['));

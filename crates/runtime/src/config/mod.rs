@@ -57,7 +57,16 @@ pub struct Config {
     pub data_dir: PathBuf,
 }
 
+/// Room in a queue record for what an envelope adds to the body and the head: source, trace.
+const ENVELOPE_BYTES_MAX: usize = 64 << 10;
+
 impl Config {
+    /// The largest record that ingest gives to the queue.
+    pub fn record_bytes_max(&self) -> usize {
+        let webhook = self.ingest.body_bytes_max.saturating_add(self.ingest.header_bytes_max);
+        webhook.saturating_add(ENVELOPE_BYTES_MAX)
+    }
+
     /// The folder that relative paths in the file start from.
     pub fn folder(&self) -> PathBuf {
         self.file.parent().map(PathBuf::from).unwrap_or_default()

@@ -134,7 +134,7 @@ impl Default for TelemetryConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShutdownConfig {
-    /// After the first SIGTERM, work in flight may take this long before the process ends anyway.
+    /// After the first SIGTERM, everything in the process may take this long together; then it is dropped.
     pub drain_timeout_ms: u64,
 }
 

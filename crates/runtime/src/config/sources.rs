@@ -15,6 +15,7 @@ pub struct SourceConfig {
     #[serde(deserialize_with = "provider")]
     pub provider: Provider,
     /// Any of them may sign; which one did is counted, so an old secret can be dropped when its count stands still.
+    #[serde(deserialize_with = "super::secret_ref::list")]
     pub secrets: Vec<SecretRef>,
     /// Merchant account for events that do not name one.
     #[serde(default)]

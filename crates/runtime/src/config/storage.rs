@@ -50,7 +50,7 @@ pub struct StoreConfig {
     pub listen: SocketAddr,
     /// The embedded engine's memory limit.
     pub memory_bytes_max: u64,
-    /// ClickHouse server's HTTP address, for kind `clickhouse`.
+    /// ClickHouse server's HTTP or HTTPS address, for kind `clickhouse`.
     pub url: String,
     /// User, for kind `clickhouse`.
     pub user: String,
@@ -99,7 +99,7 @@ impl StoreConfig {
     }
 }
 
-/// How long rows are kept, in days. Changing it takes effect at the next `migrate`.
+/// How long rows are kept, in days; 0 keeps them for ever. Changing it takes effect at the next `migrate`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
