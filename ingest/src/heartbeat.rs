@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use payments::Heartbeat;
-use queue::Publisher;
-use runtime::SharedClock;
+use queue::{PublishError, Publisher};
+use runtime::{HealthHandle, SharedClock, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -14,25 +15,97 @@ pub(crate) struct Heartbeats {
     pub(crate) instance: String,
     pub(crate) interval: Duration,
     pub(crate) clock: SharedClock,
+    /// Ingest's: what a heartbeat meets, every webhook meets.
+    pub(crate) health: HealthHandle,
 }
 
 impl Heartbeats {
-    /// Sends one at once and then one per interval, until `stop`.
+    /// Sends one at once and then one per interval, until `stop`. A queue that is closed before is an error: nothing
+    /// but a new start opens it again.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
-                _ = ticks.tick() => self.send().await,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                sent = self.send() => sent?,
             }
         }
     }
 
-    async fn send(&self) {
+    async fn send(&self) -> anyhow::Result<()> {
         let heartbeat = Heartbeat { instance: self.instance.clone(), sent_at: self.clock.now() };
-        if let Err(error) = self.publisher.publish(heartbeat.encode()).await {
-            warn!(error = %error, "heartbeat not sent: data will be called stale until one is");
+        let Err(error) = self.publisher.publish(heartbeat.encode()).await else {
+            self.health.ready();
+            return Ok(());
+        };
+        let cause = chain(&error);
+        match error {
+            PublishError::Closed => return Err(error).context("webhooks cannot be accepted any more"),
+            // A burst: the next webhook may be accepted already.
+            PublishError::Overloaded { .. } => {}
+            _ => self.health.not_ready(&cause),
         }
+        warn!(error = cause, "heartbeat not sent: data will be called stale until one is");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use payments::UnixMillis;
+    use queue::LogConfig;
+    use runtime::{Health, MockClock};
+
+    fn heartbeats(log: LogConfig) -> (Heartbeats, Health) {
+        let health = Health::default();
+        let heartbeats = Heartbeats {
+            publisher: Publisher::open_embedded(log).unwrap(),
+            instance: "one".to_owned(),
+            interval: Duration::from_millis(1),
+            clock: MockClock::at(UnixMillis(0)),
+            health: health.register("ingest"),
+        };
+        (heartbeats, health)
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_closes_by_itself_ends_heartbeats_with_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (heartbeats, health) = heartbeats(LogConfig::new(folder.path()));
+        let publisher = heartbeats.publisher.clone();
+        heartbeats.send().await.unwrap();
+        assert!(health.is_ready());
+        publisher.close().await;
+        let error = heartbeats.run(CancellationToken::new()).await.unwrap_err();
+        assert_eq!(format!("{error:#}"), "webhooks cannot be accepted any more: the log is closed");
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_full_makes_ingest_not_ready() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogConfig::new(folder.path());
+        log.record_bytes_max = 64 << 10;
+        log.segment_bytes = 1 << 20;
+        log.bytes_max = 2 << 20;
+        let (heartbeats, health) = heartbeats(log);
+        heartbeats.send().await.unwrap();
+        while heartbeats.publisher.publish(vec![0; 60 << 10].into()).await.is_ok() {}
+        // What is left may hold a few heartbeats yet, but not a thousand.
+        for _ in 0..100_000 {
+            heartbeats.send().await.unwrap();
+            if !health.is_ready() {
+                break;
+            }
+        }
+        let reason = health.parts()["ingest"].clone().unwrap_err();
+        assert!(reason.starts_with("the log is full"), "{reason}");
     }
 }

@@ -64,6 +64,7 @@ pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) ->
         instance: ingest.instance.clone(),
         interval: Duration::from_millis(ingest.config.heartbeat_interval_ms),
         clock: Arc::clone(&ingest.clock),
+        health: ingest.health.clone(),
     };
     lifecycle.spawn("heartbeats", heartbeats.run(lifecycle.soft().clone()));
     let (health, config) = (ingest.health.clone(), ingest.config.clone());
