@@ -41,11 +41,11 @@ pub(crate) struct EventsArgs {
     #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = condition)]
     conditions: Vec<(String, String)>,
     /// Occurred at or after (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<UnixMillis>,
     /// Occurred before (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<UnixMillis>,
     /// Newest events shown, at most
     #[arg(long, default_value_t = 50)]
     limit: u32,
@@ -91,14 +91,31 @@ struct Webhook {
 pub(crate) fn run(global: &Global, args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let config = load_config(global)?;
     let client = services::store(&config)?.client();
-    let url = config.store.http_url();
-    tokio::runtime::Runtime::new()?.block_on(async {
-        let answer = match args.webhook {
+    let answer = tokio::runtime::Runtime::new()?.block_on(async {
+        match args.webhook {
             Some(id) => show(&client, &config, id, args).await,
-            None => search(&client, args).await,
-        };
-        answer.with_context(|| format!("asking ClickHouse at {url} (is `tillwatch serve` running?)"))
-    })
+            None => search(&client, &config, args).await,
+        }
+    });
+    match answer {
+        // `| head` has seen enough.
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        answer => answer,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let output = error.downcast_ref::<std::io::Error>();
+    output.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// What was being done when a query failed.
+fn asking(config: &Config) -> String {
+    format!("asking ClickHouse at {} (is `tillwatch serve` running?)", config.store.http_url())
+}
+
+fn time(text: &str) -> Result<UnixMillis, String> {
+    UnixMillis::from_rfc3339(text).map_err(|_| "write it as 2026-11-22T03:00:00Z (RFC 3339)".to_owned())
 }
 
 /// `column=value`, the value quoted or not; the column is one of [`store::DIMENSIONS`], so it is safe in SQL.
@@ -112,7 +129,7 @@ fn condition(text: &str) -> Result<(String, String), String> {
 }
 
 /// Lists the newest events that match every given condition.
-async fn search(client: &Client, args: &EventsArgs) -> anyhow::Result<ExitCode> {
+async fn search(client: &Client, config: &Config, args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let mut sql = String::from(
         "SELECT occurred_at, source, kind, outcome, amount_minor, currency, decline_code, decline_category, \
          payment_id, order_id, event_id, webhook_id FROM payment_events WHERE 1",
@@ -135,15 +152,14 @@ async fn search(client: &Client, args: &EventsArgs) -> anyhow::Result<ExitCode> 
         sql.push_str(&format!(" AND toString({column}) = ?"));
         values.push(value.clone());
     }
-    for (condition, time) in [("occurred_at >=", &args.from), ("occurred_at <", &args.to)] {
-        if let Some(time) = time {
-            let at = UnixMillis::from_rfc3339(time).context("--from and --to are RFC 3339 times")?;
+    for (condition, time) in [("occurred_at >=", args.from), ("occurred_at <", args.to)] {
+        if let Some(at) = time {
             sql.push_str(&format!(" AND {condition} fromUnixTimestamp64Milli({})", at.0));
         }
     }
     sql.push_str(&format!(" ORDER BY occurred_at DESC LIMIT {}", args.limit));
     let query = values.into_iter().fold(client.query(&sql), clickhouse::query::Query::bind);
-    let events: Vec<Event> = query.fetch_all().await?;
+    let events: Vec<Event> = query.fetch_all().await.with_context(|| asking(config))?;
     print_events(&events)?;
     Ok(if events.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -190,7 +206,8 @@ async fn show(client: &Client, config: &Config, id: Uuid, args: &EventsArgs) -> 
     // The client does not read named tuples.
     let sql = "SELECT source, provider, received_at, secret, outcome, \
                CAST(headers, 'Array(Tuple(String, String))') AS headers, body FROM webhooks WHERE webhook_id = ?";
-    let found: Option<Webhook> = client.query(sql).bind(id.to_string()).fetch_optional().await?;
+    let found = client.query(sql).bind(id.to_string()).fetch_optional();
+    let found: Option<Webhook> = found.await.with_context(|| asking(config))?;
     let mut out = std::io::stdout().lock();
     let Some(webhook) = found else {
         writeln!(
@@ -247,5 +264,23 @@ fn verify_again(config: &Config, webhook: &Webhook) -> String {
             format!("genuine, by {secret}")
         }
         Err(rejection) => format!("{}: {}", rejection.name(), rejection.advice()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_before_anything_is_asked() {
+        assert_eq!(time("2026-11-22T03:00:00Z").unwrap().0, 1_795_316_400_000);
+        assert!(time("yesterday").unwrap_err().contains("2026-11-22T03:00:00Z"));
+    }
+
+    #[test]
+    fn only_output_that_nobody_reads_is_a_broken_pipe() {
+        let of = |kind: std::io::ErrorKind| is_broken_pipe(&std::io::Error::from(kind).into());
+        assert!(of(std::io::ErrorKind::BrokenPipe));
+        assert!(!of(std::io::ErrorKind::StorageFull));
     }
 }
