@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use payments::signature::{HmacKey, encode_base64};
-use runtime::{Clock as _, SystemClock};
+use runtime::{Clock as _, Config, SystemClock};
+use simulator::{SimulatedSource, Target};
 use tempfile::TempDir;
 
 /// No test waits longer for anything.
@@ -67,12 +68,18 @@ impl Installation {
 
     /// Starts `serve`; its log goes to a file that a failing test shows.
     pub(crate) fn serve(&self) -> Server {
+        self.start("serve", &[])
+    }
+
+    /// Starts a service with more environment variables.
+    pub(crate) fn start(&self, command: &str, env: &[(&str, &str)]) -> Server {
         let log = self.path("serve.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let child = self
-            .command(&["serve"])
+            .command(&[command])
             .env("TILLWATCH_TELEMETRY__LOG_FORMAT", "json")
             .env("TILLWATCH_ALERTING__EVALUATION_INTERVAL_MS", "300")
+            .envs(env.iter().copied())
             .stderr(file.try_clone().unwrap())
             .stdout(file)
             .spawn()
@@ -83,14 +90,24 @@ impl Installation {
     /// Starts `serve` and waits until every part is ready.
     pub(crate) async fn serve_ready(&self) -> Server {
         let mut server = self.serve();
-        let url = format!("http://127.0.0.1:{}/ready", self.admin);
-        let client = reqwest::Client::builder().build().unwrap();
+        self.until_ready(&mut server, "").await;
+        server
+    }
+
+    /// Waits until `part` (`/ingest`, or nothing for all of them) is ready.
+    pub(crate) async fn until_ready(&self, server: &mut Server, part: &str) {
         until("the server is ready", async || {
             server.assert_alive();
-            client.get(&url).send().await.is_ok_and(|reply| reply.status() == 200)
+            self.admin(&format!("/ready{part}")).await.is_some_and(|(status, _)| status == 200)
         })
         .await;
-        server
+    }
+
+    /// What the admin port answers, if it does.
+    pub(crate) async fn admin(&self, path: &str) -> Option<(u16, String)> {
+        let client = reqwest::Client::builder().build().unwrap();
+        let reply = client.get(format!("http://127.0.0.1:{}{path}", self.admin)).send().await.ok()?;
+        Some((reply.status().as_u16(), reply.text().await.ok()?))
     }
 
     /// Asks ClickHouse; the answer's text without its last newline, or the error's.
@@ -105,23 +122,47 @@ impl Installation {
 }
 
 impl Installation {
-    /// Posts `body` to the canonical source `shop`, genuinely signed now; the status of the answer.
-    pub(crate) async fn post_canonical(&self, id: &str, body: &str, headers: &[(&str, &str)]) -> u16 {
+    /// The headers that make `body` a genuine webhook of the canonical source `shop`, signed now.
+    pub(crate) fn signature(&self, id: &str, body: &str) -> [(&'static str, String); 3] {
         let secret = std::fs::read_to_string(self.path("secrets/shop")).unwrap();
         let key = HmacKey::from_base64(secret.trim().trim_start_matches("whsec_")).unwrap();
         let now = SystemClock.now().seconds().to_string();
         let parts = [id.as_bytes(), b".", now.as_bytes(), b".", body.as_bytes()];
         let signature = format!("v1,{}", encode_base64(&key.sign(&parts)));
+        [("webhook-id", id.to_owned()), ("webhook-timestamp", now), ("webhook-signature", signature)]
+    }
+
+    /// Posts `body` to the canonical source `shop`, genuinely signed now; the status of the answer.
+    pub(crate) async fn post_canonical(&self, id: &str, body: &str, headers: &[(&str, &str)]) -> u16 {
         let client = reqwest::Client::builder().build().unwrap();
-        let mut request = client
-            .post(format!("http://127.0.0.1:{}/webhooks/shop", self.ingest))
-            .header("webhook-id", id)
-            .header("webhook-timestamp", now)
-            .header("webhook-signature", signature);
+        let mut request = client.post(format!("http://127.0.0.1:{}/webhooks/shop", self.ingest));
+        for (name, value) in self.signature(id, body) {
+            request = request.header(name, value);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         request.body(body.to_owned()).send().await.unwrap().status().as_u16()
+    }
+}
+
+impl Installation {
+    /// The configured sources, for the simulator.
+    pub(crate) fn sources(&self) -> Vec<SimulatedSource> {
+        let file = self.path("tillwatch.toml");
+        let config = Config::load(&file, &self.path("data"), std::iter::empty()).unwrap();
+        let simulated = config.sources.iter().map(|source| SimulatedSource {
+            name: source.name.clone(),
+            provider: source.provider,
+            secret: source.secrets[0].resolve(&config.folder()).unwrap(),
+            settings: source.settings(),
+        });
+        simulated.collect()
+    }
+
+    /// Where the simulator posts to.
+    pub(crate) fn target(&self) -> Target {
+        Target::parse(&format!("http://127.0.0.1:{}", self.ingest)).unwrap()
     }
 }
 
@@ -146,17 +187,26 @@ impl Server {
     }
 
     /// SIGTERM, and the exit code of the drained process.
-    pub(crate) fn terminate(mut self) -> i32 {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+    pub(crate) async fn terminate(mut self) -> i32 {
+        self.signal("-TERM");
+        self.exit_code().await
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
-        let deadline = Instant::now() + DEADLINE;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap_or(-1);
-            }
-            std::thread::yield_now();
-        }
-        panic!("serve did not drain; its log:\n{}", self.log_end());
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) async fn exit_code(&mut self) -> i32 {
+        let mut code = None;
+        until("serve ends", async || {
+            code = self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1));
+            code.is_some()
+        })
+        .await;
+        code.unwrap()
     }
 }
 
@@ -171,8 +221,13 @@ impl Drop for Server {
 }
 
 /// Asks again and again until `condition` holds, or panics at the deadline.
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
+pub(crate) async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    until_within(DEADLINE, what, condition).await;
+}
+
+/// The same with a deadline of its own, for what takes its time by nature.
+pub(crate) async fn until_within(within: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + within;
     while !condition().await {
         assert!(Instant::now() < deadline, "deadline: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -184,7 +239,7 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -8,7 +8,14 @@
     reason = "in a test they are the failure"
 )]
 
+mod check;
+mod demo;
 mod harness;
+mod metrics;
 mod nothing_lost;
+mod pages;
+mod shutdown;
+mod store_away;
 mod telemetry;
+mod truth;
 mod whole_way;

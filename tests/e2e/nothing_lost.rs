@@ -1,170 +1,117 @@
-//! Nothing lost, counted once: full traffic with duplicates while the server is killed (-9) again and again. What is
-//! stored must then equal the simulator's own ledger exactly.
+//! Nothing lost, counted once: load as fast as it is taken, with duplicates, while the server is killed (-9) again and
+//! again, also while it recovers from the last kill. What is stored and shown must then equal the generator's own ledger.
 //!
 //! `TILLWATCH_TEST_KILLS=20` makes it as long as a release wants it; the default is shorter.
 
-use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use payments::UnixMillis;
 use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use runtime::SystemClock;
-use runtime::config::Config;
-use simulator::ledger::{Ledger, Total, TotalKey};
-use simulator::simulate::{SimulateConfig, run};
-use simulator::{SimulatedSource, Target};
+use simulator::ledger::Ledger;
+use simulator::load::{LoadConfig, LoadReport, Pace, run};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Installation, until};
+use crate::harness::{DEADLINE, Installation, Server, until};
+use crate::truth::{compare, number};
 
-const RATE_PER_S: f64 = 400.0;
 const DUPLICATES: f64 = 0.05;
+
+/// New events are made for so long in each round; then each is sent until it is acknowledged.
+const ROUND: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_acknowledged_is_stored_once_however_often_the_server_is_killed() {
-    let kills: usize = std::env::var("TILLWATCH_TEST_KILLS").map_or(5, |text| text.parse().unwrap());
+    let kills: u32 = std::env::var("TILLWATCH_TEST_KILLS").map_or(6, |text| text.parse().unwrap());
     let installation = Installation::new("[processor]\nlinger_ms = 100\n");
-    let ledger_file = installation.path("ledger.jsonl");
     let mut server = installation.serve_ready().await;
-
-    let stop = CancellationToken::new();
-    let simulation = tokio::spawn(run(simulation(&installation), Arc::new(SystemClock), stop.clone()));
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-    for _ in 0..kills {
-        let stored_before = stored(&installation).await;
-        let more: u64 = random.random_range(50..600);
-        // Kill at a random amount of progress, mid-batch, mid-commit, mid-insert as it comes.
-        until("webhooks are being stored", async || stored(&installation).await > stored_before + more).await;
-        server.kill();
-        server = installation.serve_ready().await;
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let (mut killed, mut duplicates) = (0, 0);
+    let mut ledgers = Vec::new();
+    while killed < kills {
+        let ledger = installation.path(&format!("ledger-{killed}.jsonl"));
+        let load = load(&installation, u64::from(killed), &ledger);
+        ledgers.push(ledger);
+        let load = tokio::spawn(run(load, Arc::new(SystemClock), CancellationToken::new()));
+        server = kill_in_the_middle(&installation, server, &mut random).await;
+        killed += 1;
+        if killed < kills && random.random_bool(0.5) {
+            // And again, before it has recovered.
+            reach(&installation, &mut server, &mut random).await;
+            server.kill();
+            killed += 1;
+            server = installation.serve();
+        }
+        installation.until_ready(&mut server, "").await;
+        let report: LoadReport = load.await.unwrap().unwrap();
+        assert_eq!(
+            report.events, report.acknowledged_events,
+            "not all was acknowledged in the end: {report}"
+        );
+        duplicates += report.duplicates;
     }
-    stop.cancel();
-    let report = simulation.await.unwrap().unwrap();
-    let ledger = Ledger::read(&ledger_file).unwrap();
-    assert!(report.events > 1_000 && report.duplicates > 10, "{report:?}");
+    let ledger = joined(&installation, &ledgers);
+    assert!(ledger.events.len() > 1_000 && duplicates > 10, "{} events", ledger.events.len());
+    eprintln!("{killed} kills, {} events, {duplicates} duplicates", ledger.events.len());
 
     compare(&installation, &ledger).await;
     // SIGTERM drains with exit code 0, and a restart changes no number.
-    assert_eq!(tokio::task::spawn_blocking(|| server.terminate()).await.unwrap(), 0);
+    assert_eq!(server.terminate().await, 0);
     let _server = installation.serve_ready().await;
     compare(&installation, &ledger).await;
 }
 
-fn simulation(installation: &Installation) -> SimulateConfig {
-    let file = installation.path("tillwatch.toml");
-    let config = Config::load(&file, &installation.path("data"), std::iter::empty()).unwrap();
-    let sources = config
-        .sources
-        .iter()
-        .map(|source| SimulatedSource {
-            name: source.name.clone(),
-            provider: source.provider,
-            secret: source.secrets[0].resolve(&config.folder()).unwrap(),
-            settings: source.settings(),
-        })
-        .collect();
-    let target = Target::parse(&format!("http://127.0.0.1:{}", installation.ingest)).unwrap();
-    let mut simulation = SimulateConfig::new(11, target, sources);
-    simulation.rate_per_s = RATE_PER_S;
-    simulation.schedule.duplicate_share = DUPLICATES;
-    simulation.schedule.delay_scale = 0.1;
-    simulation.schedule.retry_delay = Duration::from_millis(200);
-    simulation.schedule.retry_delay_max = Duration::from_secs(2);
-    simulation.ledger = Some(installation.path("ledger.jsonl"));
-    simulation
+fn load(installation: &Installation, seed: u64, ledger: &Path) -> LoadConfig {
+    let mut load = LoadConfig::new(seed, installation.target(), installation.sources());
+    load.pace = Pace::FlatOut;
+    load.connections = 32;
+    load.warm_up = Duration::ZERO;
+    load.duration = ROUND;
+    load.duplicate_share = DUPLICATES;
+    load.retry = true;
+    load.drain = 2 * DEADLINE;
+    load.request_timeout = Duration::from_secs(5);
+    load.ledger = Some(ledger.to_owned());
+    load
 }
 
-/// Rows of `webhooks`, 0 while ClickHouse does not answer.
-async fn stored(installation: &Installation) -> u64 {
-    let count = installation.ask("SELECT count() FROM tillwatch.webhooks").await;
-    count.ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+/// Kills at a random amount of progress, mid-batch, mid-commit, mid-insert as it comes; and starts anew.
+async fn kill_in_the_middle(installation: &Installation, server: Server, random: &mut ChaCha8Rng) -> Server {
+    let webhooks = "SELECT count() FROM tillwatch.webhooks";
+    let before = number(installation, webhooks).await;
+    let more = random.random_range(50..600);
+    until("webhooks are being stored", async || number(installation, webhooks).await > before + more).await;
+    server.kill();
+    installation.serve()
 }
 
-/// Identity, meaning and money of a fact, as text.
-type Fact = (String, String);
-
-async fn compare(installation: &Installation, ledger: &Ledger) {
-    let required: BTreeMap<Fact, String> = facts(ledger.acknowledged());
-    let allowed: BTreeMap<Fact, String> = facts(ledger.unacknowledged());
-    until("every acknowledged fact is stored", async || {
-        let rows = stored_facts(installation).await;
-        required.keys().all(|key| rows.contains_key(key))
-    })
-    .await;
-
-    let rows = stored_facts(installation).await;
-    let count = installation.ask("SELECT count() FROM tillwatch.payment_events").await.unwrap();
-    assert_eq!(count, rows.len().to_string(), "a fact is there twice");
-    for (key, meaning) in &required {
-        assert_eq!(rows.get(key), Some(meaning), "{key:?}");
-    }
-    for (key, meaning) in &rows {
-        let known = required.get(key).or_else(|| allowed.get(key));
-        assert_eq!(known, Some(meaning), "stored, but never posted: {key:?}");
-    }
-
-    let acknowledged: u64 = ledger.events.values().map(|event| u64::from(event.acknowledged)).sum();
-    let posted: u64 = ledger.events.values().map(|event| u64::from(event.requests)).sum();
-    let webhooks = stored(installation).await;
-    assert!((acknowledged..=posted).contains(&webhooks), "{acknowledged} <= {webhooks} <= {posted}");
-    let orphans = "SELECT count() FROM tillwatch.payment_events \
-                   WHERE webhook_id NOT IN (SELECT webhook_id FROM tillwatch.webhooks)";
-    assert_eq!(installation.ask(orphans).await.unwrap(), "0");
-    assert_eq!(installation.ask("SELECT count() FROM tillwatch.parked_webhooks").await.unwrap(), "0");
-    if ledger.unacknowledged().count() == 0 {
-        assert_eq!(rollup(installation).await, ledger.totals());
-    }
-}
-
-fn facts<'a>(
-    events: impl Iterator<Item = (&'a (String, String), &'a simulator::ledger::LedgerEvent)>,
-) -> BTreeMap<Fact, String> {
-    let mut facts = BTreeMap::new();
-    for ((source, _), event) in events {
-        for fact in &event.facts {
-            let identity = (source.clone(), format!("{} {}", fact.event_id, fact.fact));
-            let meaning = format!(
-                "{} {} {} {} {} {}",
-                fact.kind,
-                fact.outcome,
-                fact.amount_minor.unwrap_or(0),
-                fact.currency,
-                fact.decline_category,
-                fact.occurred_at.0
-            );
-            facts.insert(identity, meaning);
+/// Lets a starting server come as far as chance wants.
+async fn reach(installation: &Installation, server: &mut Server, random: &mut ChaCha8Rng) {
+    let lines = || std::fs::read_to_string(installation.path("serve.log")).unwrap().lines().count();
+    match random.random_range(0..4) {
+        0 => {}
+        1 => {
+            let before = lines();
+            until("it says something", async || lines() > before).await;
         }
+        2 => installation.until_ready(server, "/ingest").await,
+        _ => installation.until_ready(server, "/engine").await,
     }
-    facts
 }
 
-async fn stored_facts(installation: &Installation) -> BTreeMap<Fact, String> {
-    let sql = "SELECT source, event_id || ' ' || toString(fact), concat(kind, ' ', outcome, ' ', \
-               toString(amount_minor), ' ', currency, ' ', decline_category, ' ', \
-               toString(toUnixTimestamp64Milli(occurred_at))) FROM tillwatch.payment_events FORMAT TSV";
-    let text = installation.ask(sql).await.unwrap_or_default();
-    let lines = text.lines().map(|line| {
-        let mut fields = line.split('\t').map(str::to_owned);
-        ((fields.next().unwrap(), fields.next().unwrap()), fields.next().unwrap())
-    });
-    lines.collect()
-}
-
-async fn rollup(installation: &Installation) -> BTreeMap<TotalKey, Total> {
-    let sql = "SELECT source, kind, outcome, currency, toUnixTimestamp(minute) * 1000, count(), sum(amount_minor) \
-               FROM tillwatch.payment_minutes GROUP BY ALL FORMAT TSV";
-    let text = installation.ask(sql).await.unwrap();
-    let lines = text.lines().map(|line| {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let key = TotalKey {
-            source: fields[0].to_owned(),
-            kind: fields[1].to_owned(),
-            outcome: fields[2].to_owned(),
-            currency: fields[3].to_owned(),
-            minute: UnixMillis(fields[4].parse().unwrap()),
-        };
-        (key, Total { facts: fields[5].parse().unwrap(), amount_minor: fields[6].parse().unwrap() })
-    });
-    lines.collect()
+/// One ledger out of many, whose events are different ones.
+fn joined(installation: &Installation, ledgers: &[PathBuf]) -> Ledger {
+    let path = installation.path("ledger.jsonl");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let mut events = 0;
+    for ledger in ledgers {
+        file.write_all(&std::fs::read(ledger).unwrap()).unwrap();
+        events += Ledger::read(ledger).unwrap().events.len();
+    }
+    let ledger = Ledger::read(&path).unwrap();
+    assert_eq!(ledger.events.len(), events, "two rounds made the same event");
+    ledger
 }

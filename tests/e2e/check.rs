@@ -1,0 +1,44 @@
+//! `tillwatch check`: everything that is wrong, before a deploy.
+
+use crate::harness::Installation;
+
+fn check(installation: &Installation) -> (Option<i32>, String) {
+    let output =
+        installation.command(&["check"]).env("TILLWATCH_ADMIN__LISTEN", "127.0.0.1:0").output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn check_tells_every_problem_at_once() {
+    let installation = Installation::new("[processor]\nlinger_ms = 50\nretry_delay_ms = 0\n");
+    assert_eq!(std::fs::remove_file(installation.path("secrets/shop")).ok(), Some(()));
+    installation.rule("broken.toml", "type = \"no-such-type\"\n");
+    let (code, text) = check(&installation);
+    assert_eq!(code, Some(1));
+    for part in [
+        "processor.retry_delay_ms: 0 is too small",
+        "sources.shop.secrets: cannot read",
+        "broken.toml:1",
+        "3 problem(s)",
+    ] {
+        assert!(text.contains(part), "without {part}: {text}");
+    }
+}
+
+#[test]
+fn check_finds_that_rules_page_nobody() {
+    let installation = Installation::new("");
+    let file = installation.path("tillwatch.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let without = text.replace("[[channels]]\nname = \"payments-oncall\"\nkind = \"log\"\n", "");
+    assert_ne!(text, without);
+    std::fs::write(&file, without).unwrap();
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/volume.toml");
+    installation.rule("volume.toml", &std::fs::read_to_string(shipped).unwrap());
+    let (code, text) = check(&installation);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("1 rules and no [[channels]]: nobody would be paged"), "{text}");
+}

@@ -1,0 +1,50 @@
+//! `docs/metrics.md` is true.
+
+use std::collections::BTreeMap;
+
+use crate::harness::{Installation, until};
+
+/// Name and kind of every metric in the table of `docs/metrics.md`.
+fn documented() -> BTreeMap<String, String> {
+    let text = include_str!("../../docs/metrics.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `tillwatch_"));
+    rows.filter_map(|row| {
+        let mut cells = row.split('|').map(str::trim);
+        let name = cells.next()?.strip_suffix('`')?;
+        Some((format!("tillwatch_{name}"), cells.next()?.to_owned()))
+    })
+    .filter(|(_, kind)| ["counter", "gauge", "histogram"].contains(&kind.as_str()))
+    .collect()
+}
+
+/// Name and kind of every metric that is served.
+fn served(text: &str) -> BTreeMap<String, String> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE tillwatch_"));
+    types
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, kind)| (format!("tillwatch_{name}"), kind.to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_metric_that_is_served_is_documented_as_what_it_is() {
+    let installation = Installation::new("");
+    let _server = installation.serve_ready().await;
+    let body = r#"{"event_id":"e-1","kind":"authorization","outcome":"approved","occurred_at":"2026-11-22T03:07:00Z"}"#;
+    assert_eq!(installation.post_canonical("m-1", body, &[]).await, 200);
+    let admin = format!("http://127.0.0.1:{}", installation.admin);
+    assert_eq!(reqwest::get(format!("{admin}/")).await.unwrap().status(), 200);
+    let documented = documented();
+    assert!(documented.len() > 20, "{documented:?}");
+    until("every service has told something", async || {
+        let text = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
+        let served = served(&text);
+        for (name, kind) in &served {
+            assert_eq!(documented.get(name), Some(kind), "{name}: docs/metrics.md");
+        }
+        ["ingest_requests_total", "queue_bytes", "processor_messages_total", "alerting_ticks_total", "board_views_total"]
+            .iter()
+            .all(|name| served.contains_key(&format!("tillwatch_{name}")))
+    })
+    .await;
+}
