@@ -27,6 +27,11 @@ addEventListener("error", (event) => saw.push("error: " + event.message));
 addEventListener("unhandledrejection", (event) => saw.push("rejection: " + event.reason));
 document.addEventListener("securitypolicyviolation", (event) => saw.push("policy: " + event.violatedDirective));
 setTimeout(() => {
+  document.getElementById("snapshot").dataset.first = "yes";
+  document.getElementById("json").focus();
+  if (location.pathname === "/marked/") getSelection().selectAllChildren(document.querySelector("h1"));
+}, 1000);
+setTimeout(() => {
   const width = document.documentElement.clientWidth;
   for (const element of document.querySelectorAll("body *")) {
     const box = element.getBoundingClientRect();
@@ -36,7 +41,12 @@ setTimeout(() => {
   if (document.documentElement.scrollWidth > width) saw.push("scrolls sideways");
   const pre = document.createElement("pre");
   pre.id = "probe";
-  pre.textContent = JSON.stringify({ saw, width, title: document.title, lost: document.getElementById("lost").textContent });
+  pre.textContent = JSON.stringify({
+    saw, width, title: document.title, lost: document.getElementById("lost").textContent,
+    said: document.getElementById("said").textContent, focus: document.activeElement.id,
+    replaced: document.getElementById("snapshot")?.dataset.first !== "yes",
+    height: document.documentElement.scrollHeight,
+  });
   top.document.body.append(pre);
 }, 7000);
 "#;
@@ -54,7 +64,7 @@ struct View {
 fn snapshot(page: &str) -> Option<Snapshot> {
     match page {
         "normal" => Some(examples::normal(Window::Hour)),
-        "firing" | "lost" => Some(examples::firing(Window::Hour)),
+        "firing" | "lost" | "login" | "marked" => Some(examples::firing(Window::Hour)),
         "six-hours" => Some(examples::firing(Window::SixHours)),
         "stale" => Some(examples::stale(Window::Hour)),
         "store-down" => Some(examples::store_down(Window::Hour)),
@@ -88,6 +98,9 @@ async fn phone(UrlPath(page): UrlPath<String>) -> Response {
 
 async fn part(State(fetched): State<Arc<AtomicUsize>>, UrlPath(page): UrlPath<String>) -> Response {
     fetched.fetch_add(1, Ordering::SeqCst);
+    if page == "login" {
+        return html(maud::html! { h1 { "Sign in" } });
+    }
     match snapshot(&page).filter(|_| page != "lost") {
         Some(snapshot) => html(fragment(&snapshot, &examples::context())),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -181,7 +194,12 @@ async fn probed(site: &Site, view: View) -> serde_json::Value {
     serde_json::from_str(&after.split("</pre>").next().unwrap().replace("&amp;", "&")).unwrap()
 }
 
+/// The whole page, however long it is.
 async fn picture(site: &Site, view: View, file: &Path) {
+    let seen = probed(site, view).await;
+    let height = seen["height"].as_u64().and_then(|height| u32::try_from(height).ok()).unwrap();
+    assert!(height > view.height, "{view:?}: {seen}");
+    let view = View { height, ..view };
     let url = format!("{}/{}/", site.url, view.page);
     let more = ["--force-device-scale-factor=1".to_owned(), format!("--screenshot={}", file.display())];
     let (_, log) = browse(&url, view, &more).await;
@@ -189,10 +207,10 @@ async fn picture(site: &Site, view: View, file: &Path) {
     assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 5_000, "{view:?}");
 }
 
-const DESKTOP: View = View { page: "firing", width: 1200, height: 2330, dark: false };
-const PHONE: View = View { page: "firing", width: PHONE_WIDTH, height: 2000, dark: false };
-const DARK: View = View { page: "normal", width: 1200, height: 2010, dark: true };
-const STALE: View = View { page: "stale", width: 1200, height: 1240, dark: false };
+const DESKTOP: View = View { page: "firing", width: 1200, height: 900, dark: false };
+const PHONE: View = View { page: "firing", width: PHONE_WIDTH, height: 800, dark: false };
+const DARK: View = View { page: "normal", width: 1200, height: 900, dark: true };
+const STALE: View = View { page: "stale", width: 1200, height: 900, dark: false };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_every_screen_without_an_error() {
@@ -203,6 +221,9 @@ async fn every_page_fits_every_screen_without_an_error() {
             let seen = probed(&site, view).await;
             assert_eq!(seen["saw"].as_array().map(Vec::len), Some(0), "{view:?}: {seen}");
             assert_eq!((&seen["width"], &seen["lost"]), (&width.into(), &"".into()), "{view:?}: {seen}");
+            // Nothing has changed: nothing is said, and the focus stays where it was.
+            assert_eq!((&seen["replaced"], &seen["said"]), (&true.into(), &"".into()), "{view:?}: {seen}");
+            assert_eq!(seen["focus"], "json", "{view:?}: {seen}");
         }
     }
     assert!(site.fetched.load(Ordering::SeqCst) >= 12, "each page fetched its numbers again by itself");
@@ -215,6 +236,24 @@ async fn a_page_that_cannot_be_updated_says_so() {
     let lost = seen["lost"].as_str().unwrap();
     assert!(lost.starts_with("Not updating: Tillwatch answered 500. Shown is 03:07:14 UTC"), "{seen}");
     assert_eq!(seen["title"], "NOT UPDATING · Tillwatch");
+    assert_eq!(seen["said"], "Not updating: Tillwatch answered 500.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_page_of_a_proxy_is_not_taken_for_the_board() {
+    let site = site().await;
+    let seen = probed(&site, View { page: "login", ..DESKTOP }).await;
+    assert_eq!(seen["replaced"], false, "{seen}");
+    let lost = seen["lost"].as_str().unwrap();
+    assert!(lost.starts_with("Not updating: something else answered, perhaps a login page."), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_somebody_has_marked_stays() {
+    let site = site().await;
+    let seen = probed(&site, View { page: "marked", ..DESKTOP }).await;
+    assert_eq!(seen["replaced"], false, "{seen}");
+    assert_eq!(site.fetched.load(Ordering::SeqCst), 0, "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,17 @@
 //! Asks the store, remembers what it said, and makes a `Snapshot` of it.
 //!
 //! However many people look, the store is asked once every [`REFRESH_MS`]: whoever comes first asks, the others wait
-//! for the same answer. A question that fails keeps its last answer, which then says its age.
+//! for the same answer, or for the same failure. A question that fails keeps its last answer, which then says its age.
+//!
+//! Invariant: a page comes within [`PRESENT_WITHIN`] and [`HISTORY_WITHIN`], however slow the store is; the browser gives
+//! up three seconds later.
+
+mod kept;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use payments::UnixMillis;
 use runtime::SharedClock;
@@ -9,20 +19,23 @@ use strum::VariantArray as _;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::freshness::{self, Arrivals, Span};
-use crate::model::{
-    Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, Period, Pulse, Snapshot, Source,
-};
+use crate::freshness::{self, Span};
+use crate::model::{Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, Period, Snapshot, Source};
 use crate::observations::Observations;
-use crate::queries::{Queries, QueryError, SourceArrivals};
+use crate::queries::{self, ArrivalMinute, Queries, QueryError, SourceArrivals};
 use crate::window::Window;
+use kept::Kept;
 
 /// An answer is used again for this long; that of a long window longer, see [`Window::refresh_ms`].
 const REFRESH_MS: i64 = 1_500;
 /// What reaches back an hour costs more and changes less: it is asked again when the minute changes, or after this.
 const HOUR_REFRESH_MS: i64 = 10_000;
-/// Sources shown that the configuration no longer has.
-const UNCONFIGURED_MAX: usize = 20;
+/// What reads a whole day is asked again after this.
+const DAY_REFRESH_MS: i64 = 60_000;
+/// All questions about the present together may take this long ..
+const PRESENT_WITHIN: Duration = Duration::from_secs(4);
+/// .. and then those about the charts this long.
+const HISTORY_WITHIN: Duration = Duration::from_secs(3);
 
 /// A source as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +64,13 @@ pub(crate) struct Memory {
 
 #[derive(Debug, Default)]
 struct Remembered<T> {
-    asked_at: Option<UnixMillis>,
+    answered_at: Option<UnixMillis>,
     value: T,
 }
 
 impl<T> Remembered<T> {
     fn is_fresh(&self, now: UnixMillis, for_ms: i64) -> bool {
-        self.asked_at.is_some_and(|at| at <= now && now.0 - at.0 < for_ms)
+        self.answered_at.is_some_and(|at| at <= now && now.0 - at.0 < for_ms)
     }
 }
 
@@ -69,16 +82,10 @@ struct Present {
     sources: Panel<Vec<Source>>,
     declines: Panel<Vec<DeclineCode>>,
     issuers: Panel<Vec<Issuer>>,
-    /// The hour before "now".
-    past: Option<Past>,
-}
-
-/// What was asked about the hour before, for which "now", and when.
-#[derive(Clone, Debug)]
-struct Past {
-    asked_at: UnixMillis,
-    now: Span,
-    period: Period,
+    /// "Now" and what was before it.
+    past: Option<Kept<(Span, Span), Period>>,
+    /// Sources of which nothing is recent.
+    older: Option<Kept<Vec<String>, Vec<ArrivalMinute>>>,
 }
 
 impl Collector {
@@ -106,14 +113,16 @@ impl Collector {
         if !remembered.is_fresh(now, REFRESH_MS) {
             // On the heap: a future of nine questions is large.
             Box::pin(self.ask_present(&mut remembered.value, now)).await;
-            remembered.asked_at = Some(now);
+            // Those who waited meanwhile find a fresh answer, however long it took.
+            remembered.answered_at = Some(self.clock.now());
         }
         remembered.value.clone()
     }
 
     async fn ask_present(&self, present: &mut Present, now: UnixMillis) {
+        let by = Instant::now() + PRESENT_WITHIN;
         let reach = async { tokio::try_join!(self.queries.heartbeats(now), self.queries.first_minute(now)) };
-        let (feed, first) = match self.ask("feed", reach).await {
+        let (feed, first) = match self.ask("feed", by, reach).await {
             Ok((instances, first)) => (freshness::feed(instances, now, self.stale_after_ms), first),
             Err(error) => {
                 // A store that did not answer the smallest questions is not asked the others.
@@ -127,13 +136,14 @@ impl Collector {
         let (span, before) = freshness::periods(complete_to.unwrap_or(now), first);
         let trusted = complete_to.filter(|at| now.0 - at.0 <= self.stale_after_ms);
         let (alerts, headline, sources) = tokio::join!(
-            self.ask("alerts", self.queries.alerts(now)),
-            self.ask("headline", self.queries.period(span)),
-            self.ask("sources", self.arrivals(now, complete_to.unwrap_or(now), trusted)),
+            self.ask("alerts", by, self.queries.alerts(now)),
+            self.ask("headline", by, self.queries.period(span)),
+            self.arrivals(&mut present.older, now, complete_to.unwrap_or(now), by),
         );
+        let sources = sources.map(|rows| sources::of(&self.sources, &rows, trusted));
         self.settle("alerts", &mut present.alerts, now, alerts);
         self.settle("sources", &mut present.sources, now, sources);
-        let past = self.ask_past(present, now, span, before).await;
+        let past = self.ask_past(present, now, (span, before), by).await;
         let headline = headline.and_then(|period| Ok(Headline { now: period, before: past? }));
         self.settle("headline", &mut present.headline, now, headline);
     }
@@ -143,24 +153,21 @@ impl Collector {
         &self,
         present: &mut Present,
         now: UnixMillis,
-        span: Span,
-        before: Span,
+        (span, before): (Span, Span),
+        by: Instant,
     ) -> Result<Period, QueryError> {
-        let will_do =
-            |past: &&Past| past.now == span && (0..HOUR_REFRESH_MS).contains(&(now.0 - past.asked_at.0));
-        let lists_failed = present.declines.failure.is_some() || present.issuers.failure.is_some();
-        if let Some(past) = present.past.as_ref().filter(will_do).filter(|_| !lists_failed) {
-            return Ok(past.period.clone());
+        let kept = present.past.as_ref();
+        if let Some(period) = kept.and_then(|past| past.again(&(span, before), now, HOUR_REFRESH_MS)) {
+            return period;
         }
         let (period, declines, issuers) = tokio::join!(
-            self.ask("past", self.queries.period(before)),
-            self.ask("declines", self.queries.decline_codes(span, before)),
-            self.ask("issuers", self.queries.issuers(span, before)),
+            self.ask("past", by, self.queries.period(before)),
+            self.ask("declines", by, self.queries.decline_codes(span, before)),
+            self.ask("issuers", by, self.queries.issuers(span, before)),
         );
         self.settle("declines", &mut present.declines, now, declines);
         self.settle("issuers", &mut present.issuers, now, issuers);
-        present.past =
-            period.as_ref().ok().map(|period| Past { asked_at: now, now: span, period: period.clone() });
+        present.past = Some(Kept::new(self.clock.now(), (span, before), &period));
         period
     }
 
@@ -171,33 +178,53 @@ impl Collector {
         let now = self.clock.now();
         if let Some(failure) = store_failure {
             remembered.value.failure = Some(failure.to_owned());
-            remembered.asked_at = None;
+            remembered.answered_at = None;
         } else if !remembered.is_fresh(now, window.refresh_ms()) {
-            let outcome = self.ask("history", self.queries.history(window, now)).await;
+            let by = Instant::now() + HISTORY_WITHIN;
+            let outcome = self.ask("history", by, self.queries.history(window, now)).await;
             self.settle("history", &mut remembered.value, now, outcome);
-            remembered.asked_at = Some(now);
+            remembered.answered_at = Some(self.clock.now());
         }
         remembered.value.clone()
     }
 
+    /// What each source sent. `end`: the data are complete to here.
     async fn arrivals(
         &self,
+        older: &mut Option<Kept<Vec<String>, Vec<ArrivalMinute>>>,
         now: UnixMillis,
         end: UnixMillis,
-        trusted: Option<UnixMillis>,
-    ) -> Result<Vec<Source>, QueryError> {
-        let names: Vec<String> = self.sources.iter().map(|source| source.name.clone()).collect();
-        let rows = self.queries.arrivals(now, end, &names).await?;
-        Ok(sources(&self.sources, &rows, trusted))
+        by: Instant,
+    ) -> Result<Vec<SourceArrivals>, QueryError> {
+        let recent = async { tokio::try_join!(self.queries.recent_arrivals(end), self.queries.parked(now)) };
+        let (mut minutes, parked) = self.ask("sources", by, recent).await?;
+        let is_missing = |name: &&String| !minutes.iter().any(|row| row.source_name == **name);
+        let missing: Vec<String> =
+            self.sources.iter().map(|source| &source.name).filter(is_missing).cloned().collect();
+        if !missing.is_empty() {
+            let kept = older.as_ref().and_then(|kept| kept.again(&missing, now, DAY_REFRESH_MS));
+            minutes.extend(match kept {
+                Some(answer) => answer?,
+                None => {
+                    let question = self.queries.older_arrivals(now, &missing);
+                    let answer = self.ask("older_sources", by, question).await;
+                    *older = Some(Kept::new(self.clock.now(), missing, &answer));
+                    answer?
+                }
+            });
+        }
+        Ok(queries::arrivals(&minutes, &parked, end))
     }
 
+    /// Asks, and waits until `by` at most.
     async fn ask<T>(
         &self,
         panel: &'static str,
+        by: Instant,
         question: impl Future<Output = Result<T, QueryError>>,
     ) -> Result<T, QueryError> {
         let started = Instant::now();
-        let outcome = question.await;
+        let outcome = tokio::time::timeout_at(by, question).await.unwrap_or(Err(QueryError::GivenUp));
         self.observations.asked(panel, started.elapsed(), outcome.as_ref().map(|_| ()));
         outcome
     }
@@ -234,36 +261,7 @@ impl Present {
         self.sources.failure.clone_from(failure);
         self.declines.failure.clone_from(failure);
         self.issuers.failure.clone_from(failure);
+        // When the store is back, what failed with it is asked again at once.
+        self.past = None;
     }
-}
-
-/// The configured sources in their order, then those that only the data know.
-fn sources(
-    configured: &[ConfiguredSource],
-    rows: &[SourceArrivals],
-    trusted: Option<UnixMillis>,
-) -> Vec<Source> {
-    let of = |name: &str, provider: &str, configured: bool, row: Option<&SourceArrivals>| {
-        let arrivals = row
-            .map_or(Arrivals { last_received_at: None, rate_now: 0.0, rate_usual: 0.0 }, |row| row.arrivals);
-        let judged = freshness::pulse(arrivals, trusted);
-        // A source that was taken out of the configuration is silent because somebody wanted it so.
-        let pulse = if judged == Pulse::Silent && !configured { Pulse::Quiet } else { judged };
-        Source {
-            name: name.to_owned(),
-            provider: provider.to_owned(),
-            configured,
-            last_received_at: arrivals.last_received_at,
-            rate_now: arrivals.rate_now,
-            rate_usual: arrivals.rate_usual,
-            parked_24h: row.map_or(0, |row| row.parked_24h),
-            pulse,
-        }
-    };
-    let is_configured = |name: &str| configured.iter().any(|source| source.name == name);
-    let known = configured.iter().map(|source| {
-        of(&source.name, &source.provider, true, rows.iter().find(|row| row.source == source.name))
-    });
-    let others = rows.iter().filter(|row| !is_configured(&row.source)).take(UNCONFIGURED_MAX);
-    known.chain(others.map(|row| of(&row.source, &row.provider, false, Some(row)))).collect()
 }

@@ -45,7 +45,7 @@ pub(crate) fn feed(mut instances: Vec<Instance>, now: UnixMillis, stale_after_ms
 }
 
 /// "Now" and "before", ending with the last complete minute. `first` is the first minute with data: a board that has
-/// just begun divides by the minutes it has.
+/// just begun divides by the minutes it has, and has nothing "before" when "now" is all there is.
 pub(crate) fn periods(complete_to: UnixMillis, first: Option<UnixMillis>) -> (Span, Span) {
     let end = complete_to.minute();
     let full = UnixMillis(end.0 - NOW_MINUTES * MINUTE_MS);
@@ -56,7 +56,9 @@ pub(crate) fn periods(complete_to: UnixMillis, first: Option<UnixMillis>) -> (Sp
     } else {
         Span { from: end, to: UnixMillis(end.0 + MINUTE_MS) }
     };
-    let before = Span { from: UnixMillis(now.from.0 - BEFORE_MINUTES * MINUTE_MS), to: now.from };
+    let full = UnixMillis(now.from.0 - BEFORE_MINUTES * MINUTE_MS);
+    let from = first.map_or(full, |first| full.max(first.minute()));
+    let before = Span { from: from.min(now.from), to: now.from };
     (now, before)
 }
 
@@ -145,10 +147,17 @@ mod tests {
 
     #[test]
     fn a_board_that_has_just_begun_divides_by_the_minutes_it_has() {
-        let (now, _) = periods(at("03:07:10"), Some(at("03:05:30")));
+        let (now, before) = periods(at("03:07:10"), Some(at("02:50:30")));
+        assert_eq!(now, Span { from: at("03:02:00"), to: at("03:07:00") });
+        assert_eq!(before, Span { from: at("02:50:00"), to: at("03:02:00") }, "12 minutes, not an hour");
+        let (now, before) = periods(at("03:07:10"), Some(at("03:05:30")));
         assert_eq!(now, Span { from: at("03:05:00"), to: at("03:07:00") });
-        let (first_minute, _) = periods(at("03:07:10"), Some(at("03:07:02")));
-        assert_eq!(first_minute, Span { from: at("03:07:00"), to: at("03:08:00") });
+        assert_eq!(before, Span { from: at("03:05:00"), to: at("03:05:00") }, "nothing before");
+        for first in ["03:07:02", "03:08:01"] {
+            let (now, before) = periods(at("03:07:10"), Some(at(first)));
+            assert_eq!(now, Span { from: at("03:07:00"), to: at("03:08:00") });
+            assert_eq!(before, Span { from: at("03:07:00"), to: at("03:07:00") });
+        }
     }
 
     #[test]

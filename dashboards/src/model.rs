@@ -59,9 +59,11 @@ pub(crate) struct Instance {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Alerts {
-    /// How many are firing; the first of them are `active`.
+    /// How many are firing, as far as alerting keeps saying so.
     pub(crate) active_count: usize,
-    /// Most severe first, then oldest first.
+    /// How many were firing when alerting last spoke of them, which is too long ago.
+    pub(crate) unheard_count: usize,
+    /// The first of both: most severe first, then oldest first; those unheard of last.
     pub(crate) active: Vec<Alert>,
     /// Latest first.
     pub(crate) resolved: Vec<Alert>,
@@ -75,8 +77,13 @@ pub(crate) struct Alert {
     pub(crate) title: String,
     pub(crate) impact: String,
     pub(crate) slice: String,
+    /// An address or a path; empty if alerting does not name one.
     pub(crate) runbook: String,
     pub(crate) since: UnixMillis,
+    /// When alerting described it so: its numbers are of then.
+    pub(crate) heard_at: UnixMillis,
+    /// It should have been described again since, and was not.
+    pub(crate) unheard: bool,
     /// Improving, not yet resolved.
     pub(crate) recovering: bool,
     /// Why it stands still (`stale`, `no_data`, `error`), if it does.
@@ -113,11 +120,22 @@ impl Severity {
     }
 }
 
-/// The present against the hour before it.
+/// The present against the hour before it, or as much of that hour as there is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Headline {
     pub(crate) now: Period,
     pub(crate) before: Period,
+}
+
+impl Headline {
+    /// What "now" is compared with: `hour before`, `12 min before`; `None` when there is nothing before.
+    pub(crate) fn compared_with(&self) -> Option<String> {
+        match (self.before.to.0 - self.before.from.0) / 60_000 {
+            ..=0 => None,
+            60 => Some("hour before".to_owned()),
+            minutes => Some(format!("{minutes} min before")),
+        }
+    }
 }
 
 /// Answers of a stretch of time.
@@ -266,6 +284,11 @@ impl<T> Panel<T> {
 
     pub(crate) fn value(&self) -> Option<&T> {
         self.known.as_ref().map(|known| &known.value)
+    }
+
+    /// Whether the latest attempt to ask succeeded.
+    pub(crate) fn is_current(&self) -> bool {
+        self.known.is_some() && self.failure.is_none()
     }
 }
 

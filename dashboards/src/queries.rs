@@ -1,13 +1,15 @@
-//! Everything the board asks the store: all of its SQL. The row types and what becomes of them stand in `rows`.
+//! Everything the board asks the store: all of its SQL. The row types and what becomes of them stand in `rows` and `incidents`.
 //! Tables: `docs/tables.md`.
 //!
 //! `payment_minutes` has one row per fact, however often it was stored, so that counting rows is right. Values travel
 //! as parameters and never become part of a statement.
 
+mod incidents;
 mod rows;
 
 use std::time::Duration;
 
+use clickhouse::query::Query;
 use clickhouse::{Client, Row, RowOwned, RowRead};
 use payments::UnixMillis;
 use tokio::sync::Semaphore;
@@ -16,11 +18,13 @@ use crate::freshness::Span;
 use crate::model::{Alerts, DeclineCode, History, Instance, Issuer, Period};
 use crate::window::Window;
 
-pub(crate) use rows::SourceArrivals;
+pub(crate) use rows::{ArrivalMinute, Parked, SourceArrivals, arrivals};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
+/// What is usual is an hour; the rest is "now" and the running minute.
+const RECENT_MS: i64 = HOUR_MS + 10 * MINUTE_MS;
 
 /// An answer that takes longer is not waited for.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,12 +35,16 @@ const LISTED_MAX: usize = 8;
 /// An issuer is listed from this many attempts on: of two attempts anything may fail.
 const ISSUER_ATTEMPTS_MIN: u64 = 10;
 /// An incident that nothing was heard of for longer is forgotten.
-const INCIDENT_KEPT_MS: i64 = 30 * DAY_MS;
+const INCIDENT_KEPT_MS: i64 = 7 * DAY_MS;
 
 /// The one answer of an attempt: what every rate counts, as far as it is live.
 const IS_ANSWER: &str = "kind = 'authorization' AND outcome IN ('approved', 'declined', 'failed')";
 const COUNTS: &str = "countIf(outcome = 'approved') AS approved, countIf(outcome = 'declined') AS declined, \
                       countIf(outcome = 'failed') AS failed";
+const ARRIVALS: &str = "SELECT toString(source) AS source_name, toString(any(provider)) AS provider_name, \
+                        toInt64(toUnixTimestamp(toStartOfMinute(received_at))) AS minute_s, count() AS webhooks, \
+                        toUnixTimestamp64Milli(max(received_at)) AS last_ms FROM webhooks \
+                        WHERE received_at >= fromUnixTimestamp64Milli({from:Int64})";
 
 /// A question the store did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +53,10 @@ pub(crate) enum QueryError {
     Store(#[source] clickhouse::error::Error),
     #[error("the store did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
+    #[error("the other questions took the store so long that this one was given up")]
+    GivenUp,
+    #[error("the store could not answer a moment ago: {0}")]
+    Earlier(String),
 }
 
 impl QueryError {
@@ -52,6 +64,8 @@ impl QueryError {
     pub(crate) fn in_short(&self) -> String {
         match self {
             Self::Timeout(after) => format!("no answer within {} s", after.as_secs()),
+            Self::GivenUp => "the store is slow, and time ran out".to_owned(),
+            Self::Earlier(failure) => failure.clone(),
             Self::Store(clickhouse::error::Error::Network(_)) => "it cannot be reached".to_owned(),
             Self::Store(clickhouse::error::Error::BadResponse(_)) => {
                 "the query was refused; the log says why".to_owned()
@@ -140,34 +154,31 @@ impl Queries {
         Ok(rows::history(window, from, &steps, &heard))
     }
 
-    /// Webhooks of each source: now, usually, the newest one, and how many are parked. `end`: the data are complete to
+    /// Webhooks by source and minute, as far back as it takes to tell what is usual. `end`: the data are complete to
     /// here.
-    pub(crate) async fn arrivals(
+    pub(crate) async fn recent_arrivals(&self, end: UnixMillis) -> Result<Vec<ArrivalMinute>, QueryError> {
+        let sql =
+            format!("{ARRIVALS} GROUP BY source_name, minute_s ORDER BY source_name, minute_s LIMIT 200000");
+        self.ask(&sql, &[("from", end.0 - RECENT_MS)]).await
+    }
+
+    /// Likewise for the rest of the last day, of these sources only: it reads every webhook of a day, so it is asked
+    /// seldom, and about sources of which nothing is recent.
+    pub(crate) async fn older_arrivals(
         &self,
         now: UnixMillis,
-        end: UnixMillis,
-        configured: &[String],
-    ) -> Result<Vec<SourceArrivals>, QueryError> {
-        let recent = end.0 - HOUR_MS - 10 * MINUTE_MS;
-        let (mut minutes, parked) = tokio::try_join!(self.arrival_minutes(recent), self.parked(now))?;
-        // A source that is not among them may have been silent for longer; only then is a whole day read.
-        let is_missing = |name: &String| !minutes.iter().any(|row| row.source_name == *name);
-        if configured.iter().any(is_missing) {
-            minutes = self.arrival_minutes(now.0 - DAY_MS).await?;
-        }
-        Ok(rows::arrivals(&minutes, &parked, end))
+        sources: &[String],
+    ) -> Result<Vec<ArrivalMinute>, QueryError> {
+        let sql = format!(
+            "{ARRIVALS} AND source IN {{sources:Array(String)}} \
+             GROUP BY source_name, minute_s ORDER BY source_name, minute_s LIMIT 200000"
+        );
+        let query = self.client.query(&sql).param("from", now.0 - DAY_MS).param("sources", sources);
+        self.fetch(query).await
     }
 
-    async fn arrival_minutes(&self, from_ms: i64) -> Result<Vec<rows::ArrivalMinute>, QueryError> {
-        let sql = "SELECT toString(source) AS source_name, toString(any(provider)) AS provider_name, \
-                   toInt64(toUnixTimestamp(toStartOfMinute(received_at))) AS minute_s, count() AS webhooks, \
-                   toUnixTimestamp64Milli(max(received_at)) AS last_ms FROM webhooks \
-                   WHERE received_at >= fromUnixTimestamp64Milli({from:Int64}) \
-                   GROUP BY source_name, minute_s ORDER BY source_name, minute_s LIMIT 200000";
-        self.ask(sql, &[("from", from_ms)]).await
-    }
-
-    async fn parked(&self, now: UnixMillis) -> Result<Vec<rows::Parked>, QueryError> {
+    /// Webhooks of each source that were parked in the last day.
+    pub(crate) async fn parked(&self, now: UnixMillis) -> Result<Vec<Parked>, QueryError> {
         let sql = "SELECT toString(source) AS source_name, count() AS parked FROM parked_webhooks \
                    WHERE stored_at >= fromUnixTimestamp64Milli({from:Int64}) GROUP BY source_name LIMIT 10000";
         self.ask(sql, &[("from", now.0 - DAY_MS)]).await
@@ -220,28 +231,33 @@ impl Queries {
         Ok(rows.into_iter().map(Issuer::from).collect())
     }
 
-    /// Incidents, each as its last transition describes it.
+    /// Incidents, each as its last transition describes it. A number alone does not name one: numbers begin anew when
+    /// alerting has lost its state.
     pub(crate) async fn alerts(&self, now: UnixMillis) -> Result<Alerts, QueryError> {
-        let sql = "SELECT incident AS incident_name, toString(any(rule)) AS rule_name, \
+        let sql = "SELECT incident AS incident_name, toString(rule) AS rule_name, slice AS slice_name, \
                    toString(argMax(to_state, (at, id))) AS state, toUnixTimestamp64Milli(max(at)) AS last_ms, \
                    toUnixTimestamp64Milli(min(at)) AS first_ms, argMax(details, (at, id)) AS last_details \
                    FROM alert_transitions WHERE at >= fromUnixTimestamp64Milli({from:Int64}) AND incident NOT IN ('', '0') \
-                   GROUP BY incident_name ORDER BY last_ms DESC, incident_name LIMIT 1000";
-        let rows: Vec<rows::Incident> = self.ask(sql, &[("from", now.0 - INCIDENT_KEPT_MS)]).await?;
-        Ok(rows::alerts(&rows, now))
+                   GROUP BY rule_name, slice_name, incident_name ORDER BY last_ms DESC, incident_name LIMIT 1000";
+        let rows: Vec<incidents::Incident> = self.ask(sql, &[("from", now.0 - INCIDENT_KEPT_MS)]).await?;
+        Ok(incidents::alerts(&rows, now))
     }
 
     async fn ask<T>(&self, sql: &str, values: &[(&str, i64)]) -> Result<Vec<T>, QueryError>
     where
         T: RowOwned + RowRead + Row,
     {
+        let query = self.client.query(sql);
+        self.fetch(values.iter().fold(query, |query, (name, value)| query.param(name, *value))).await
+    }
+
+    async fn fetch<T>(&self, query: Query) -> Result<Vec<T>, QueryError>
+    where
+        T: RowOwned + RowRead + Row,
+    {
         let question = async {
             // The semaphore is never closed; without a place the question is asked all the same.
             let _place = self.places.acquire().await.ok();
-            let mut query = self.client.query(sql);
-            for (name, value) in values {
-                query = query.param(name, *value);
-            }
             query.fetch_all::<T>().await
         };
         match tokio::time::timeout(TIMEOUT, question).await {

@@ -15,6 +15,8 @@ async fn the_board_says_what_the_store_knows() {
     scenarios::an_empty_store_waits_for_the_first_webhook(&engine).await;
     scenarios::the_numbers_are_exact_and_copies_are_not_counted(&engine).await;
     scenarios::incidents_are_shown_as_alerting_last_described_them(&engine).await;
+    scenarios::incidents_with_one_number_are_told_apart(&engine).await;
+    scenarios::an_unused_source_does_not_cost_a_day_at_every_look(&engine).await;
     scenarios::the_first_minute_is_shown_before_it_is_over(&engine).await;
     scenarios::many_viewers_cost_one(&engine).await;
     scenarios::missing_tables_are_a_failure_and_not_an_empty_shop(&engine).await;

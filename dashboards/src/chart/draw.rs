@@ -142,13 +142,8 @@ fn time_label(at: UnixMillis) -> String {
 /// Where nobody listened, and where the data are stale.
 fn bands(chart: &Chart<'_>, layout: &Layout) -> Markup {
     let count = chart.steps.len().max(1) as f64;
-    let is_unknown = |index: usize| {
-        let missing = chart.axis.certainty(index) == Certainty::Missing;
-        let unheard = !chart.axis.was_heard(index)
-            && chart.axis.certainty(index) == Certainty::Complete
-            && chart.steps.get(index).is_some_and(|answers| answers.attempts() == 0);
-        missing || unheard
-    };
+    let is_unknown =
+        |index: usize| chart.axis.is_unknown(index, chart.steps.get(index).copied().unwrap_or_default());
     html! {
         @for (first, last) in runs(chart.steps.len(), is_unknown) {
             rect .unknown x=(percent(first as f64 / count)) width=(percent((last + 1 - first) as f64 / count))

@@ -105,6 +105,16 @@ impl Axis<'_> {
         self.heard.get(index).copied().unwrap_or(true)
     }
 
+    /// Whether "no attempts" in this step may mean that nobody listened, or that the data are stale.
+    pub(crate) fn is_unknown(&self, index: usize, answers: Answers) -> bool {
+        match self.certainty(index) {
+            Certainty::Missing => true,
+            // A sign of life of the running step may still be on its way.
+            Certainty::Incomplete => false,
+            Certainty::Complete => answers.attempts() == 0 && !self.was_heard(index),
+        }
+    }
+
     /// Attempts a minute.
     fn per_minute(&self, answers: Answers) -> f64 {
         answers.attempts() as f64 * 60_000.0 / self.step_ms.max(1) as f64

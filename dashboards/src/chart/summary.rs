@@ -7,13 +7,13 @@ use crate::number;
 /// `Approval rate, all sources, last 60 minutes: 88.1% at 03:06 UTC, lowest 61.0% at 03:05, highest 92.4% at 02:31.`
 pub(super) fn in_words(chart: &Chart<'_>) -> String {
     let axis = &chart.axis;
-    let complete: Vec<(usize, Answers)> = chart
+    let (complete, empty): (Vec<(usize, Answers)>, Vec<_>) = chart
         .steps
         .iter()
         .copied()
         .enumerate()
-        .filter(|(index, answers)| answers.attempts() > 0 && axis.certainty(*index) == Certainty::Complete)
-        .collect();
+        .filter(|(index, _)| axis.certainty(*index) == Certainty::Complete)
+        .partition(|(_, answers)| answers.attempts() > 0);
     let opening = format!("Approval rate and attempts, {}, {}", chart.subject, axis.window.words());
     let (Some(last), Some(lowest), Some(highest)) = (
         complete.last(),
@@ -26,8 +26,8 @@ pub(super) fn in_words(chart: &Chart<'_>) -> String {
         let rate = number::percent(answers.approved, answers.attempts());
         format!("{rate} at {}", number::minute(axis.start_of(*index)))
     };
-    let missing = (0..chart.steps.len()).filter(|index| axis.certainty(*index) == Certainty::Missing).count();
-    let gaps = chart.steps.len() - complete.len() - missing;
+    let is_missing = (0..chart.steps.len()).any(|index| axis.certainty(index) == Certainty::Missing);
+    let unheard = empty.iter().filter(|(index, _)| !axis.was_heard(*index)).count();
     let mut text = format!(
         "{opening}: {} UTC, lowest {}, highest {}, {} attempts a minute",
         at(last),
@@ -35,10 +35,12 @@ pub(super) fn in_words(chart: &Chart<'_>) -> String {
         at(highest),
         number::short(axis.per_minute(last.1)),
     );
-    if gaps > 1 {
-        text.push_str(&format!("; {gaps} steps without complete data"));
+    for (count, what) in [(empty.len() - unheard, "attempts"), (unheard, "a sign of life from ingest")] {
+        if count > 0 {
+            text.push_str(&format!("; {count} {} without {what}", if count == 1 { "step" } else { "steps" }));
+        }
     }
-    if missing > 0 {
+    if is_missing {
         text.push_str(&format!("; nothing is known since {} UTC", number::minute(axis.complete_to)));
     }
     text.push('.');

@@ -58,7 +58,7 @@ fn a_gap_is_a_gap() {
     steps[20..25].fill(Answers::default());
     let path = hour(&steps, Size::Large);
     assert_eq!(rate_path(&path).matches('M').count(), 2, "two strokes");
-    assert!(label(&path).contains("6 steps without complete data"), "{}", label(&path));
+    assert!(label(&path).contains("; 5 steps without attempts."), "{}", label(&path));
 }
 
 #[test]
@@ -98,6 +98,11 @@ fn no_attempts_differ_from_nobody_listening() {
     let svg = chart(&steps, &heard, at("03:07:10"), false, Size::Large);
     assert!(svg.contains("02:18–02:19 UTC · no attempts"));
     assert!(svg.contains("02:19–02:20 UTC · no sign of life from ingest"));
+    assert!(
+        label(&svg).ends_with("; 1 step without attempts; 1 step without a sign of life from ingest."),
+        "{}",
+        label(&svg)
+    );
     assert_eq!(svg.matches("class=\"unknown\"").count(), 1);
 }
 

@@ -8,8 +8,8 @@ use crate::{number, words};
 
 /// Firing incidents; nothing at all when there are none and that is known.
 pub(super) fn active(snapshot: &Snapshot) -> Markup {
-    let count = snapshot.alerts.value().map_or(0, |alerts| alerts.active_count);
-    if count == 0 && snapshot.alerts.failure.is_none() {
+    let is_quiet = snapshot.alerts.value().is_none_or(|alerts| alerts.active.is_empty());
+    if is_quiet && snapshot.alerts.failure.is_none() {
         return html! {};
     }
     let body = panel::body(&snapshot.alerts, snapshot, |alerts| {
@@ -20,9 +20,8 @@ pub(super) fn active(snapshot: &Snapshot) -> Markup {
                 ul .alerts {
                     @for alert in &alerts.active { li { (card(alert, snapshot)) } }
                 }
-                @if alerts.active_count > alerts.active.len() {
-                    p .empty { "and " (alerts.active_count - alerts.active.len()) " less urgent ones" }
-                }
+                @let more = (alerts.active_count + alerts.unheard_count).saturating_sub(alerts.active.len());
+                @if more > 0 { p .empty { "and " (more) " less urgent ones" } }
             }
         }
     });
@@ -55,6 +54,7 @@ pub(super) fn resolved(snapshot: &Snapshot) -> Markup {
 
 fn card(alert: &Alert, snapshot: &Snapshot) -> Markup {
     let now = snapshot.now;
+    let age = number::duration(now.0 - alert.heard_at.0);
     html! {
         article class={ "alert " (alert.severity.name()) } {
             div .alert-head {
@@ -62,8 +62,9 @@ fn card(alert: &Alert, snapshot: &Snapshot) -> Markup {
                 h3 { (panel::name_of_alert(alert)) }
                 span .incident { "incident " (words::name(&alert.incident)) }
             }
-            @if alert.recovering || alert.frozen.is_some() {
+            @if alert.recovering || alert.frozen.is_some() || alert.unheard {
                 p .tags {
+                    @if alert.unheard { span .tag .unheard { "not heard of for " (age) ": is alerting running?" } }
                     @if alert.recovering { span .tag { "recovering" } }
                     @if let Some(frozen) = &alert.frozen { span .tag .frozen { "frozen: " (frozen_words(frozen)) } }
                 }
@@ -76,19 +77,27 @@ fn card(alert: &Alert, snapshot: &Snapshot) -> Markup {
                         strong { (number::duration(now.0 - alert.since.0)) }
                     }
                 }
-                @if !alert.impact.is_empty() { div { dt { "Impact" } dd { (words::sentence(&alert.impact)) } } }
+                @if !alert.impact.is_empty() {
+                    div {
+                        dt { "Impact" }
+                        dd {
+                            (words::sentence(&alert.impact))
+                            span .sub { "as of " (number::moment(alert.heard_at, now)) " UTC, " (age) " ago" }
+                        }
+                    }
+                }
                 @if !alert.slice.is_empty() { div { dt { "Slice" } dd { bdi { (words::sentence(&alert.slice)) } } } }
-                @if !alert.runbook.is_empty() { div { dt { "Runbook" } dd { (runbook(&alert.runbook)) } } }
+                @if !alert.runbook.is_empty() { div { dt { "Runbook" } dd { (runbook(&alert.runbook, &alert.incident)) } } }
             }
         }
     }
 }
 
 /// A link if it is a web address; else the path as text.
-fn runbook(runbook: &str) -> Markup {
+fn runbook(runbook: &str, incident: &str) -> Markup {
     html! {
         @match words::web_address(runbook) {
-            Some(address) => a href=(address) rel="noreferrer" { (words::sentence(address.split_once("//").map_or(address, |(_, rest)| rest))) },
+            Some(address) => a #{ "runbook-" (incident) } href=(address) rel="noreferrer" { (words::sentence(address.split_once("//").map_or(address, |(_, rest)| rest))) },
             None => code { (words::sentence(runbook)) },
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
                         th scope="col" { "Code" }
                         th scope="col" .number { "Count" }
                         th scope="col" .number { "Share" span .th-note { "of attempts" } }
-                        th scope="col" .number { "Change" span .th-note { "to hour before" } }
+                        th scope="col" .number { "Change" span .th-note { "to " (panel::compared_with(snapshot)) } }
                     } }
                     tbody { @for code in codes { (row(code)) } }
                 }

@@ -27,7 +27,7 @@ pub(crate) fn normal(window: Window) -> Snapshot {
         window,
         stale_after_ms: STALE_AFTER_MS,
         feed: Panel::known(now, feed(at("03:07:10"))),
-        alerts: Panel::known(now, Alerts { active_count: 0, active: vec![], resolved: vec![resolved()] }),
+        alerts: Panel::known(now, Alerts { resolved: vec![resolved()], ..Alerts::default() }),
         headline: Panel::known(now, headline(false)),
         history: Panel::known(now, history(window, now, at("03:07:10"), false)),
         sources: Panel::known(now, sources()),
@@ -45,11 +45,17 @@ pub(crate) fn firing(window: Window) -> Snapshot {
     second.slice = "source checkout-uk".to_owned();
     second.runbook = "docs/runbooks/dead-source.md".to_owned();
     second.since = at("03:03:02");
+    second.heard_at = at("03:06:15");
     second.frozen = Some("no_data".to_owned());
     let first = alert("8812", Severity::Critical, "P1 Declines 9→61% issuer Harbour Bank (BR) ~$1.8k/min");
     snapshot.alerts = Panel::known(
         now,
-        Alerts { active_count: 2, active: vec![first, second], resolved: vec![resolved()] },
+        Alerts {
+            active_count: 2,
+            active: vec![first, second],
+            resolved: vec![resolved()],
+            ..Alerts::default()
+        },
     );
     snapshot.headline = Panel::known(now, headline(true));
     snapshot.history = Panel::known(now, history(window, now, at("03:07:10"), true));
@@ -167,6 +173,8 @@ pub(crate) fn alert(incident: &str, severity: Severity, title: &str) -> Alert {
         slice: "issuer Harbour Bank".to_owned(),
         runbook: "https://runbooks.example/issuer-declines".to_owned(),
         since: at("02:58:40"),
+        heard_at: at("03:05:30"),
+        unheard: false,
         recovering: false,
         frozen: None,
         resolved_at: None,

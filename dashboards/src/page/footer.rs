@@ -19,7 +19,7 @@ pub(super) fn footer(snapshot: &Snapshot, context: &Context) -> Markup {
                     " · " (number::grouped(history.overall.iter().map(|step| step.attempts()).sum())) " attempts in the " (snapshot.window.words())
                 }
                 " · Tillwatch " (context.version)
-                " · " a href={ "board/data.json?window=" (snapshot.window.name()) } { "these numbers as JSON" }
+                " · " a #json href={ "board/data.json?window=" (snapshot.window.name()) } { "these numbers as JSON" }
             }
             p {
                 @if let Some(headline) = snapshot.headline.value() {

@@ -10,6 +10,7 @@ use crate::number;
 const NOTABLE_CHANGE: f64 = 0.02;
 /// Currencies shown.
 const CURRENCIES_MAX: usize = 4;
+const NOTHING: &str = "nothing to compare with";
 
 pub(super) fn section(snapshot: &Snapshot) -> Markup {
     let aside = snapshot.headline.value().map_or_else(|| html! {}, |headline| when(headline, snapshot));
@@ -35,7 +36,7 @@ fn when(headline: &Headline, snapshot: &Snapshot) -> Markup {
         p class=(if is_old { "aside old" } else { "aside" }) {
             (number::minute(now.from)) "–" (number::minute(now.to)) " UTC"
             @if is_old { ", " strong { (number::duration(age)) " ago" } }
-            " · compared with the hour before"
+            @if let Some(before) = headline.compared_with() { " · compared with the " (before) }
         }
     }
 }
@@ -54,7 +55,7 @@ fn approval(headline: &Headline) -> Markup {
                 @if let Some(change) = change {
                     span class=(direction(change)) { (arrow(change)) " " (number::points(change)) }
                     " from " (number::percent(before.approved, before.attempts()))
-                } @else { "nothing to compare with" }
+                } @else { (NOTHING) }
             }
         }
     }
@@ -83,7 +84,9 @@ fn attempts(headline: &Headline) -> Markup {
             h3 { "Attempts" }
             p .value { (number::short(per_minute(&headline.now))) span .unit { "/min" } }
             p .counts { (number::grouped(headline.now.answers.attempts())) " in " (number::duration(headline.now.to.0 - headline.now.from.0)) }
-            p .before { "hour before " (number::short(per_minute(&headline.before))) "/min" }
+            @if let Some(before) = headline.compared_with() {
+                p .before { (before) " " (number::short(per_minute(&headline.before))) "/min" }
+            } @else { p .before { (NOTHING) } }
         }
     }
 }
@@ -109,9 +112,10 @@ fn money(headline: &Headline) -> Markup {
                         @if others.len() >= CURRENCIES_MAX { " · " (others.len() + 1 - CURRENCIES_MAX) " more" }
                     }
                 } @else { p .counts { "in " (crate::words::name(&first.currency)) } }
-                @if let Some(money) = before.approved.iter().find(|money| money.currency == first.currency) {
-                    p .before { "hour before " (per_minute(money, before)) "/min" }
-                } @else { p .before { "nothing to compare with" } }
+                @let past = before.approved.iter().find(|money| money.currency == first.currency);
+                @if let (Some(words), Some(money)) = (headline.compared_with(), past) {
+                    p .before { (words) " " (per_minute(money, before)) "/min" }
+                } @else { p .before { (NOTHING) } }
             } @else {
                 p .value { "–" }
                 p .counts { "no approved amounts" }
@@ -128,9 +132,9 @@ fn latency(headline: &Headline) -> Markup {
             @if let (Some(p50), Some(p95)) = (now.latency_p50_ms, now.latency_p95_ms) {
                 p .value { (number::millis(p95)) span .unit { "p95" } }
                 p .counts { (number::millis(p50)) " p50" }
-                @if let Some(p95) = before.latency_p95_ms {
-                    p .before { "hour before " (number::millis(p95)) " p95" }
-                } @else { p .before { "nothing to compare with" } }
+                @if let (Some(words), Some(p95)) = (headline.compared_with(), before.latency_p95_ms) {
+                    p .before { (words) " " (number::millis(p95)) " p95" }
+                } @else { p .before { (NOTHING) } }
             } @else {
                 p .value { "–" }
                 p .counts { "not told by these providers" }

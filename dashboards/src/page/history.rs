@@ -6,7 +6,7 @@ use strum::VariantArray as _;
 
 use super::panel;
 use crate::chart::{self, Axis, Chart, Mark, Size};
-use crate::model::{History, Snapshot, SourceHistory};
+use crate::model::{Answers, History, Snapshot, SourceHistory};
 use crate::number;
 use crate::window::Window;
 
@@ -79,7 +79,9 @@ fn legend(axis: &Axis<'_>) -> Markup {
             (key("key-bar", "attempts a minute"))
             (key("key-not-approved", "of them not approved"))
             (key("key-incomplete", "incomplete"))
-            @if axis.stale || axis.heard.iter().any(|heard| !heard) { (key("key-unknown", "not known")) }
+            @if (0..axis.heard.len()).any(|index| axis.is_unknown(index, Answers::default())) {
+                (key("key-unknown", "not known"))
+            }
         }
     }
 }

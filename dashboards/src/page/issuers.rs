@@ -16,7 +16,7 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
                     thead { tr {
                         th scope="col" { "Issuer" }
                         th scope="col" .number { "Approved" span .th-note { "of attempts" } }
-                        th scope="col" .number { "Change" span .th-note { "to hour before" } }
+                        th scope="col" .number { "Change" span .th-note { "to " (panel::compared_with(snapshot)) } }
                     } }
                     tbody { @for issuer in issuers { (row(issuer)) } }
                 }

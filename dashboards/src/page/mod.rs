@@ -52,7 +52,7 @@ pub(crate) fn document(snapshot: &Snapshot, context: &Context) -> Markup {
             }
             body {
                 a .skip href="#board" { "Skip to the numbers" }
-                p #lost .lost role="alert" hidden {}
+                p #lost .lost hidden {}
                 p #said .visually-hidden role="status" {}
                 div #board { (fragment(snapshot, context)) }
                 script { (PreEscaped(SCRIPT)) }

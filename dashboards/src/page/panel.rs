@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::model::{Alert, Panel, Snapshot};
+use crate::model::{Alert, Headline, Panel, Snapshot};
 use crate::{number, words};
 
 /// A section with a heading; `aside` stands beside it.
@@ -65,6 +65,12 @@ pub(super) fn age(snapshot: &Snapshot) -> Markup {
             }
         } @else { p .aside { "now" } }
     }
+}
+
+/// What "now" is compared with, for the head of a column.
+pub(super) fn compared_with(snapshot: &Snapshot) -> String {
+    let known = snapshot.headline.value().and_then(Headline::compared_with);
+    known.unwrap_or_else(|| "hour before".to_owned())
 }
 
 /// Whether "now" is too long ago. The last complete minute ends up to a minute before the data do.

@@ -28,7 +28,11 @@ pub(super) struct State {
     firing: Option<usize>,
     /// Whether `firing` is what was known once, not what is.
     firing_is_old: bool,
+    /// Incidents that alerting does not speak of any more.
+    unheard: usize,
     silent: usize,
+    /// What could not be asked, beside the alerts.
+    not_known: Vec<&'static str>,
     waiting: bool,
     now: UnixMillis,
 }
@@ -52,15 +56,22 @@ impl State {
         });
         let alerts = snapshot.alerts.value();
         let no_alerts = alerts.is_none_or(|alerts| alerts.active.is_empty());
-        let answered = snapshot.feed.failure.is_none() && snapshot.sources.failure.is_none();
+        let sources_known = snapshot.sources.is_current();
         let silent = sources.iter().filter(|source| source.pulse == Pulse::Silent).count();
+        let asked = [("rates", snapshot.headline.is_current()), ("sources", sources_known)];
         Self {
-            trust,
             firing: alerts.map(|alerts| alerts.active_count),
             firing_is_old: snapshot.alerts.failure.is_some(),
-            silent: if answered { silent } else { 0 },
-            waiting: answered && nothing_came && nothing_counted && no_alerts,
+            unheard: alerts.map_or(0, |alerts| alerts.unheard_count),
+            silent: if sources_known { silent } else { 0 },
+            not_known: asked.into_iter().filter(|(_, known)| !known).map(|(what, _)| what).collect(),
+            waiting: snapshot.feed.failure.is_none()
+                && sources_known
+                && nothing_came
+                && nothing_counted
+                && no_alerts,
             now: snapshot.now,
+            trust,
         }
     }
 
@@ -94,11 +105,21 @@ impl State {
             Some(count) if self.firing_is_old => Some(format!("{count} alerts were firing")),
             Some(count) => Some(format!("{count} alerts firing")),
         };
-        let parts: Vec<String> = trust.into_iter().chain(alerts).chain(self.silence()).collect();
+        let news = [trust, alerts, self.unheard(), self.silence(), self.ignorance()];
+        let parts: Vec<String> = news.into_iter().flatten().collect();
         match parts.as_slice() {
             [] if self.waiting => "Waiting for the first webhook".to_owned(),
-            [] => "All good".to_owned(),
+            // Not "all is well": whether alerting runs cannot be seen from here.
+            [] => "No alert firing".to_owned(),
             parts => parts.join(" · "),
+        }
+    }
+
+    fn unheard(&self) -> Option<String> {
+        match self.unheard {
+            0 => None,
+            1 => Some("1 alert not heard of lately".to_owned()),
+            count => Some(format!("{count} alerts not heard of lately")),
         }
     }
 
@@ -108,6 +129,16 @@ impl State {
             1 => Some("1 source silent".to_owned()),
             count => Some(format!("{count} sources silent")),
         }
+    }
+
+    /// What could not be asked; that the store does not answer says all of it.
+    fn ignorance(&self) -> Option<String> {
+        let is_news = !self.not_known.is_empty() && !matches!(self.trust, Trust::StoreDown(_));
+        is_news.then(|| {
+            let mut words = format!("{} are not known", self.not_known.join(" and "));
+            words.get_mut(..1).map(str::make_ascii_uppercase);
+            words
+        })
     }
 
     /// The store has not answered since this board started: there is nothing to show but that.
@@ -132,8 +163,9 @@ impl State {
             _ if self.waiting => "waiting",
             (_, Some(count)) if count > 0 && !self.firing_is_old => "firing",
             (false, _) | (_, None) => "stale",
-            _ if self.firing_is_old => "stale",
+            _ if self.firing_is_old || self.unheard > 0 => "stale",
             _ if self.silent > 0 => "firing",
+            _ if !self.not_known.is_empty() => "stale",
             _ => "good",
         }
     }
@@ -205,8 +237,9 @@ impl State {
                 ". Webhooks are still accepted and kept as long as ingest runs."
             },
         };
+        // Said aloud by the page's one live region: a banner that comes anew every few seconds would never be silent.
         html! {
-            div .banner role="alert" { (warning_shape()) p { (text) } }
+            div .banner { (warning_shape()) p { (text) } }
         }
     }
 }

@@ -1,3 +1,5 @@
+mod contrast;
+
 use maud::Markup;
 
 use super::*;
@@ -97,7 +99,7 @@ fn one_panel_that_fails_marks_itself_and_not_the_page() {
     let mut snapshot = examples::normal(Window::Hour);
     snapshot.issuers = Panel { known: None, failure: Some("no answer within 3 s".to_owned()) };
     let text = read(&snapshot);
-    assert!(text.contains("All good"), "{text}");
+    assert!(text.contains("\nNo alert firing\n"), "{text}");
     assert!(text.contains("Top failing issuers\nnow\nNot known: no answer within 3 s."), "{text}");
 }
 
@@ -106,8 +108,78 @@ fn without_knowing_the_alerts_nothing_is_good() {
     let mut snapshot = examples::normal(Window::Hour);
     snapshot.alerts.failure = Some("no answer within 3 s".to_owned());
     assert!(read(&snapshot).starts_with("Tillwatch\n22 Nov 03:07:14 UTC"), "{}", read(&snapshot));
-    assert!(!read(&snapshot).contains("All good"));
+    assert!(!read(&snapshot).contains("No alert firing"));
     assert!(read(&snapshot).contains("Alerts are not known"));
+}
+
+#[test]
+fn without_knowing_the_sources_or_the_rates_nothing_is_good() {
+    let failure = || Some("no answer within 3 s".to_owned());
+    let mut no_sources = examples::normal(Window::Hour);
+    no_sources.sources.failure = failure();
+    let mut no_rates = examples::normal(Window::Hour);
+    no_rates.headline = Panel { known: None, failure: failure() };
+    let mut neither = no_rates.clone();
+    neither.sources.failure = failure();
+    for (snapshot, words) in [
+        (no_sources, "Sources are not known"),
+        (no_rates, "Rates are not known"),
+        (neither, "Rates and sources are not known"),
+    ] {
+        let html = fragment(&snapshot, &examples::context()).into_string();
+        assert!(
+            html.contains("class=\"state stale\"") && html.contains(&format!("<h1>{words}</h1>")),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn an_alert_that_alerting_does_not_speak_of_any_more_is_not_called_firing() {
+    let mut snapshot = examples::firing(Window::Hour);
+    let alerts = &mut snapshot.alerts.known.as_mut().unwrap().value;
+    alerts.active.truncate(1);
+    (alerts.active_count, alerts.unheard_count) = (0, 1);
+    alerts.active[0].unheard = true;
+    alerts.active[0].heard_at = examples::at("02:28:00");
+    let text = read(&snapshot);
+    assert!(text.contains("1 alert not heard of lately") && !text.contains("firing"), "{text}");
+    assert!(text.contains("not heard of for 39 min: is alerting running?"), "{text}");
+    assert!(text.contains("as of 02:28 UTC, 39 min ago"), "{text}");
+}
+
+#[test]
+fn in_the_first_hour_now_is_compared_with_what_there_was() {
+    let mut snapshot = examples::normal(Window::Hour);
+    let before = &mut snapshot.headline.known.as_mut().unwrap().value.before;
+    before.from = examples::at("02:50:00");
+    let text = read(&snapshot);
+    assert!(text.contains("compared with the 12 min before") && !text.contains("hour before"), "{text}");
+    // 56,212 attempts in twelve minutes.
+    assert!(text.contains("12 min before 4.7k/min"), "{text}");
+
+    let before = &mut snapshot.headline.known.as_mut().unwrap().value.before;
+    *before = crate::model::Period { from: before.to, to: before.to, ..Default::default() };
+    let text = read(&snapshot);
+    assert_eq!(text.matches("nothing to compare with").count(), 4, "{text}");
+}
+
+#[test]
+fn one_region_speaks_and_it_is_outside_of_what_is_replaced() {
+    let live = |html: &str| {
+        ["role=\"alert\"", "role=\"status\"", "aria-live"].map(|live| html.matches(live).count())
+    };
+    for snapshot in [examples::stale(Window::Hour), examples::store_down(Window::Hour)] {
+        assert_eq!(live(&fragment(&snapshot, &examples::context()).into_string()), [0, 0, 0]);
+        assert_eq!(live(&document(&snapshot, &examples::context()).into_string()), [0, 1, 0]);
+    }
+}
+
+#[test]
+fn the_running_minute_is_not_called_unknown() {
+    let mut snapshot = examples::normal(Window::Hour);
+    *snapshot.history.known.as_mut().unwrap().value.heard.last_mut().unwrap() = false;
+    assert!(!read(&snapshot).contains("not known"), "{}", read(&snapshot));
 }
 
 #[test]
@@ -115,7 +187,7 @@ fn a_heartbeat_that_never_came_is_not_taken_for_fresh_data() {
     let mut snapshot = examples::normal(Window::Hour);
     snapshot.feed.known.as_mut().unwrap().value.complete_to = None;
     let text = read(&snapshot);
-    assert!(text.contains("Ingest has sent no sign of life") && !text.contains("All good"), "{text}");
+    assert!(text.contains("Ingest has sent no sign of life") && !text.contains("No alert firing"), "{text}");
 }
 
 #[test]
@@ -184,76 +256,4 @@ fn a_link_to_a_runbook_must_be_a_web_address() {
     let html = fragment(&examples::firing(Window::Hour), &examples::context()).into_string();
     assert!(html.contains("href=\"https://runbooks.example/issuer-declines\""));
     assert!(!html.contains("href=\"docs/"));
-}
-
-mod contrast {
-    use super::STYLE;
-
-    /// The value of a colour in the light or the dark theme.
-    fn colour(name: &str, dark: bool) -> [f64; 3] {
-        let mut themes = STYLE.split(":root {").skip(1);
-        let theme = themes.nth(usize::from(dark)).unwrap();
-        let value = theme.split(&format!("--{name}: #")).nth(1).unwrap();
-        [0, 2, 4].map(|at| f64::from(u8::from_str_radix(&value[at..at + 2], 16).unwrap()) / 255.0)
-    }
-
-    /// Relative luminance (WCAG 2.2, definition of the term).
-    fn luminance(rgb: [f64; 3]) -> f64 {
-        let linear =
-            rgb.map(|part| if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) });
-        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    }
-
-    fn contrast(a: &str, b: &str, dark: bool) -> f64 {
-        let (a, b) = (luminance(colour(a, dark)), luminance(colour(b, dark)));
-        (a.max(b) + 0.05) / (a.min(b) + 0.05)
-    }
-
-    #[test]
-    fn text_can_be_read_in_both_themes() {
-        let pairs = [
-            ("text", "page"),
-            ("text", "raised"),
-            ("text", "bad-wash"),
-            ("text", "warn-wash"),
-            ("muted", "page"),
-            ("muted", "raised"),
-            ("muted", "bad-wash"),
-            ("accent", "page"),
-            ("accent", "bad-wash"),
-            ("accent", "raised"),
-            ("good", "page"),
-            ("good", "bad-wash"),
-            ("warn", "page"),
-            ("warn", "warn-wash"),
-            ("warn", "raised"),
-            ("warn", "bad-wash"),
-            ("bad", "page"),
-            ("bad", "raised"),
-            ("not-approved", "page"),
-            ("on-solid", "bad"),
-        ];
-        for dark in [false, true] {
-            for (text, ground) in pairs {
-                let ratio = contrast(text, ground, dark);
-                assert!(ratio >= 4.5, "{text} on {ground}, dark {dark}: {ratio:.2}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_drawn_can_be_seen_in_both_themes() {
-        for dark in [false, true] {
-            for (drawn, ground) in [
-                ("accent", "page"),
-                ("bar", "page"),
-                ("not-approved", "page"),
-                ("on-solid", "good"),
-                ("on-solid", "warn"),
-            ] {
-                let ratio = contrast(drawn, ground, dark);
-                assert!(ratio >= 3.0, "{drawn} on {ground}, dark {dark}: {ratio:.2}");
-            }
-        }
-    }
 }

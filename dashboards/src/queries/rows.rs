@@ -7,19 +7,11 @@ use payments::UnixMillis;
 use serde::Deserialize;
 
 use crate::freshness::{Arrivals, NOW_MINUTES, Span};
-use crate::model::{
-    self, Alert, Alerts, Answers, ApprovedMoney, DeclineCode, History, Instance, Severity, SourceHistory,
-};
+use crate::model::{self, Answers, ApprovedMoney, DeclineCode, History, Instance, SourceHistory};
 use crate::window::Window;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
-/// Incidents listed.
-const ACTIVE_MAX: usize = 20;
-/// Resolved incidents listed.
-const RESOLVED_MAX: usize = 5;
-/// An incident resolved longer ago is not news.
-const RESOLVED_NEWS_MS: i64 = 24 * HOUR_MS;
 
 #[derive(Debug, Row, Deserialize)]
 pub(super) struct Heartbeat {
@@ -65,17 +57,19 @@ pub(super) struct Heard {
     step: i64,
 }
 
-#[derive(Debug, Row, Deserialize)]
-pub(super) struct ArrivalMinute {
-    pub(super) source_name: String,
+/// One source's webhooks of one minute.
+#[derive(Clone, Debug, Row, Deserialize)]
+pub(crate) struct ArrivalMinute {
+    pub(crate) source_name: String,
     provider_name: String,
     minute_s: i64,
     webhooks: u64,
     last_ms: i64,
 }
 
+/// How many of one source's webhooks were parked.
 #[derive(Debug, Row, Deserialize)]
-pub(super) struct Parked {
+pub(crate) struct Parked {
     source_name: String,
     parked: u64,
 }
@@ -112,28 +106,6 @@ pub(super) struct Issuer {
     attempts_before: i64,
     #[expect(dead_code, reason = "likewise")]
     excess: f64,
-}
-
-#[derive(Debug, Row, Deserialize)]
-pub(super) struct Incident {
-    incident_name: String,
-    rule_name: String,
-    state: String,
-    last_ms: i64,
-    first_ms: i64,
-    last_details: String,
-}
-
-/// What alerting says of an incident, as JSON: see `docs/alerting.md`. Whatever is missing is not told.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Details {
-    title: String,
-    severity: String,
-    slice: BTreeMap<String, String>,
-    since: Option<String>,
-    impact: String,
-    frozen: Option<String>,
 }
 
 /// One source's webhooks.
@@ -219,7 +191,7 @@ pub(super) fn history(window: Window, from: UnixMillis, rows: &[Step], heard: &[
 }
 
 /// Rates from counts a minute. `end`: the data are complete to here.
-pub(super) fn arrivals(minutes: &[ArrivalMinute], parked: &[Parked], end: UnixMillis) -> Vec<SourceArrivals> {
+pub(crate) fn arrivals(minutes: &[ArrivalMinute], parked: &[Parked], end: UnixMillis) -> Vec<SourceArrivals> {
     let mut sources: BTreeMap<&str, Vec<&ArrivalMinute>> = BTreeMap::new();
     for row in minutes {
         sources.entry(row.source_name.as_str()).or_default().push(row);
@@ -279,43 +251,4 @@ pub(super) fn decline_codes(rows: Vec<Code>, totals: Option<&Totals>) -> Vec<Dec
         of_before,
     };
     rows.into_iter().map(code).collect()
-}
-
-/// Firing incidents, most severe first; resolved ones, latest first.
-pub(super) fn alerts(rows: &[Incident], now: UnixMillis) -> Alerts {
-    let mut alerts = Alerts::default();
-    for row in rows {
-        let is_open = matches!(row.state.as_str(), "firing" | "recovering");
-        let is_news = now.0 - row.last_ms <= RESOLVED_NEWS_MS;
-        if is_open {
-            alerts.active.push(alert(row, None));
-        } else if is_news && alerts.resolved.len() < RESOLVED_MAX {
-            alerts.resolved.push(alert(row, Some(UnixMillis(row.last_ms))));
-        }
-    }
-    alerts.active.sort_by_key(|alert| (alert.severity, alert.since));
-    alerts.active_count = alerts.active.len();
-    alerts.active.truncate(ACTIVE_MAX);
-    alerts
-}
-
-fn alert(row: &Incident, resolved_at: Option<UnixMillis>) -> Alert {
-    // An incident whose description cannot be read is still an incident.
-    let details: Details = serde_json::from_str(&row.last_details).unwrap_or_default();
-    let since = details.since.as_deref().and_then(|text| UnixMillis::from_rfc3339(text).ok());
-    let slice: Vec<String> =
-        details.slice.iter().map(|(dimension, value)| format!("{dimension} {value}")).collect();
-    Alert {
-        incident: row.incident_name.clone(),
-        severity: details.severity.parse().unwrap_or(Severity::Error),
-        title: if details.title.is_empty() { "Alert without a title".to_owned() } else { details.title },
-        impact: details.impact,
-        slice: slice.join(" · "),
-        // One rule, one runbook, by the same name.
-        runbook: format!("docs/runbooks/{}.md", row.rule_name),
-        since: since.unwrap_or(UnixMillis(row.first_ms)),
-        recovering: row.state == "recovering",
-        frozen: details.frozen,
-        resolved_at,
-    }
 }
