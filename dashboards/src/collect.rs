@@ -203,15 +203,15 @@ impl Collector {
             self.sources.iter().map(|source| &source.name).filter(is_missing).cloned().collect();
         if !missing.is_empty() {
             let kept = older.as_ref().and_then(|kept| kept.again(&missing, now, DAY_REFRESH_MS));
-            minutes.extend(match kept {
-                Some(answer) => answer?,
-                None => {
-                    let question = self.queries.older_arrivals(now, &missing);
-                    let answer = self.ask("older_sources", by, question).await;
-                    *older = Some(Kept::new(self.clock.now(), missing, &answer));
-                    answer?
-                }
-            });
+            let rest = if let Some(answer) = kept {
+                answer
+            } else {
+                let question = self.queries.older_arrivals(now, &missing);
+                let answer = self.ask("older_sources", by, question).await;
+                *older = Some(Kept::new(self.clock.now(), missing, &answer));
+                answer
+            };
+            minutes.extend(rest?);
         }
         Ok(queries::arrivals(&minutes, &parked, end))
     }
