@@ -9,7 +9,7 @@ use alerting::AlertingService;
 use anyhow::Context as _;
 use axum::Router;
 use dashboards::{BoardConfig, BoardState};
-use ingest::{Ingest, Sources};
+use ingest::{CommitObservations, Ingest, Sources};
 use processor::Processor;
 use queue::{Consumer, LogConfig, Publisher};
 use runtime::admin::bind;
@@ -36,10 +36,18 @@ pub(crate) fn log_config(config: &Config) -> LogConfig {
     log
 }
 
+/// The same for the process that writes it, its commits observed.
+pub(crate) fn published_log_config(process: &Process) -> LogConfig {
+    let mut log = log_config(&process.config);
+    log.observer = Some(Arc::new(CommitObservations::new(&process.telemetry)));
+    log
+}
+
 /// Starts ingest on its port.
 pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> anyhow::Result<()> {
     let config = &process.config;
-    let sources = Sources::prepare(&config.sources, &config.folder()).context("[[sources]]")?;
+    let sources = Sources::prepare(&config.sources, &config.folder(), config.ingest.body_bytes_max)
+        .context("[[sources]]")?;
     let listener = bind(config.ingest.listen, "ingest.listen").await?;
     let ingest = Ingest {
         config: config.ingest.clone(),

@@ -1,7 +1,7 @@
-//! A source's own limits, so that one source's flood cannot starve another: a rate (token bucket) and a number of
-//! requests worked on at once.
+//! A source's own limits, so that one source's flood cannot starve another: a rate (token bucket), a number of
+//! requests worked on at once, and a share of the memory for bodies.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use payments::UnixMillis;
@@ -12,17 +12,26 @@ pub(crate) struct Admission {
     /// `None` is no limit.
     bucket: Option<Mutex<TokenBucket>>,
     in_flight: AtomicU32,
-    in_flight_max: u32,
+    limits: Limits,
+    /// Bytes of bodies being read and written, as announced.
+    body_bytes: AtomicUsize,
 }
 
-/// A place among the requests worked on at once; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Place<'a>(&'a AtomicU32);
+/// What one source may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// 0 is no limit.
+    pub(crate) requests_per_second_max: u32,
+    pub(crate) requests_in_flight_max: u32,
+    /// Its own share: what others do leaves it alone.
+    pub(crate) body_bytes_max: usize,
+}
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Release);
-    }
+/// A place among the requests worked on at once, and memory for its body; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    admission: &'a Admission,
+    body_bytes: usize,
 }
 
 /// Why a request is not admitted.
@@ -35,10 +44,10 @@ pub(crate) enum Refusal {
 }
 
 impl Admission {
-    pub(crate) fn new(requests_per_second_max: u32, requests_in_flight_max: u32) -> Self {
-        let bucket =
-            (requests_per_second_max > 0).then(|| Mutex::new(TokenBucket::full(requests_per_second_max)));
-        Self { bucket, in_flight: AtomicU32::new(0), in_flight_max: requests_in_flight_max }
+    pub(crate) fn new(limits: Limits) -> Self {
+        let per_second = limits.requests_per_second_max;
+        let bucket = (per_second > 0).then(|| Mutex::new(TokenBucket::full(per_second)));
+        Self { bucket, in_flight: AtomicU32::new(0), limits, body_bytes: AtomicUsize::new(0) }
     }
 
     /// Admits one request at `now`, or says why not.
@@ -48,11 +57,28 @@ impl Admission {
         {
             return Err(Refusal::RateLimited);
         }
-        if self.in_flight.fetch_add(1, Ordering::Acquire) >= self.in_flight_max {
-            self.in_flight.fetch_sub(1, Ordering::Release);
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.limits.requests_in_flight_max {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Busy);
         }
-        Ok(Place(&self.in_flight))
+        Ok(Place { admission: self, body_bytes: 0 })
+    }
+}
+
+impl Place<'_> {
+    /// Takes memory for a body of up to this many bytes, once per request; `false` if the source's share is used up.
+    #[must_use]
+    pub(crate) fn hold_body(&mut self, bytes: usize) -> bool {
+        let held = self.admission.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.body_bytes += bytes;
+        held + bytes <= self.admission.limits.body_bytes_max
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.admission.body_bytes.fetch_sub(self.body_bytes, Ordering::Relaxed);
+        self.admission.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -86,9 +112,13 @@ impl TokenBucket {
 mod tests {
     use super::*;
 
+    fn admission(requests_per_second_max: u32, requests_in_flight_max: u32) -> Admission {
+        Admission::new(Limits { requests_per_second_max, requests_in_flight_max, body_bytes_max: 100 })
+    }
+
     #[test]
     fn a_second_s_worth_passes_at_once_and_then_the_rate_holds() {
-        let admission = Admission::new(10, 1_000);
+        let admission = admission(10, 1_000);
         let admitted = |millis| admission.admit(UnixMillis(millis)).is_ok();
         assert_eq!((0..50).filter(|_| admitted(0)).count(), 10);
         assert_eq!((0..50).filter(|_| admitted(500)).count(), 5);
@@ -97,17 +127,31 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_gives_no_tokens() {
-        let admission = Admission::new(1, 1_000);
+        let admission = admission(1, 1_000);
         assert!(admission.admit(UnixMillis(1_000)).is_ok());
         assert_eq!(admission.admit(UnixMillis(0)).unwrap_err(), Refusal::RateLimited);
     }
 
     #[test]
     fn places_are_given_back() {
-        let admission = Admission::new(0, 1);
+        let admission = admission(0, 1);
         let place = admission.admit(UnixMillis(0)).unwrap();
         assert_eq!(admission.admit(UnixMillis(0)).unwrap_err(), Refusal::Busy);
         drop(place);
         assert!(admission.admit(UnixMillis(0)).is_ok());
+    }
+
+    #[test]
+    fn memory_for_bodies_is_bounded_and_given_back_also_after_a_refusal() {
+        let admission = admission(0, 1_000);
+        let mut first = admission.admit(UnixMillis(0)).unwrap();
+        assert!(first.hold_body(60));
+        let mut second = admission.admit(UnixMillis(0)).unwrap();
+        assert!(!second.hold_body(60));
+        drop(second);
+        let mut third = admission.admit(UnixMillis(0)).unwrap();
+        assert!(third.hold_body(40));
+        drop((first, third));
+        assert!(admission.admit(UnixMillis(0)).unwrap().hold_body(100));
     }
 }

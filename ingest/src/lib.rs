@@ -30,6 +30,7 @@ use runtime::{HealthHandle, Lifecycle, SharedClock};
 use tokio::net::TcpListener;
 
 pub use answer::Answer;
+pub use observations::CommitObservations;
 pub use sources::{SourceError, Sources};
 
 use crate::heartbeat::Heartbeats;

@@ -1,19 +1,23 @@
 //! What is worth observing in ingest: one function per occurrence.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram};
-use queue::{Publisher, embedded};
+use opentelemetry::metrics::{AsyncInstrument, BoundCounter, BoundHistogram, Counter, Histogram};
+use queue::{PublishError, Publisher, embedded};
 use runtime::telemetry::Telemetry;
 use tracing::warn;
 
 use crate::answer::Answer;
+use crate::sources::Source;
 
 /// Seconds: from well under a disk sync to the publish timeout.
 const ANSWER_SECONDS_BOUNDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Pause between two lines of the log about the same trouble.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Ingest's instruments.
 #[derive(Debug)]
@@ -21,6 +25,67 @@ pub(crate) struct Observations {
     requests: Counter<u64>,
     secret_matches: Counter<u64>,
     answer_seconds: Histogram<f64>,
+    not_durable_told: Seldom,
+}
+
+/// Seconds: from a sync of a fast local disk to one of a volume in trouble.
+const COMMIT_SECONDS_BOUNDS: [f64; 12] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+
+/// Records of one commit, by powers of four.
+const COMMIT_RECORDS_BOUNDS: [f64; 7] = [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0];
+
+/// What is observed of the embedded log's commits; for [`queue::LogConfig::observer`].
+#[derive(Debug)]
+pub struct CommitObservations {
+    seconds: BoundHistogram<f64>,
+    records: BoundHistogram<u64>,
+}
+
+impl CommitObservations {
+    /// Its instruments.
+    pub fn new(telemetry: &Telemetry) -> Self {
+        let meter = telemetry.meter("queue");
+        let seconds = meter
+            .f64_histogram("tillwatch_queue_commit_seconds")
+            .with_description("One group commit of the log: its write and its sync")
+            .with_boundaries(COMMIT_SECONDS_BOUNDS.to_vec())
+            .build();
+        let records = meter
+            .u64_histogram("tillwatch_queue_commit_records")
+            .with_description("Records that one commit made durable together")
+            .with_boundaries(COMMIT_RECORDS_BOUNDS.to_vec())
+            .build();
+        Self { seconds: seconds.bind(&[]), records: records.bind(&[]) }
+    }
+}
+
+impl embedded::CommitObserver for CommitObservations {
+    fn committed(&self, commit: &embedded::Commit) {
+        self.seconds.record(commit.duration.as_secs_f64());
+        self.records.record(commit.records as u64);
+    }
+}
+
+/// What is observed of one source.
+#[derive(Debug)]
+pub(crate) struct SourceObservations {
+    name: KeyValue,
+    requests: Counter<u64>,
+    accepted: BoundCounter<u64>,
+    answer_seconds: BoundHistogram<f64>,
+    /// In the order of the source's secrets.
+    secret_matches: Vec<BoundCounter<u64>>,
+}
+
+/// A request of a source before its answer is known. Dropped without one (the client went away, or the process had
+/// to end), it is counted as `client_gone`: its webhook may be stored all the same.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Unanswered<'a> {
+    observations: &'a SourceObservations,
+    began: Instant,
+    answered: bool,
 }
 
 impl Observations {
@@ -42,26 +107,40 @@ impl Observations {
                 .with_description("From the request's head to its answer, accepted webhooks")
                 .with_boundaries(ANSWER_SECONDS_BOUNDS.to_vec())
                 .build(),
+            not_durable_told: Seldom::default(),
         }
     }
 
-    /// A request was answered. `source` is empty where no configured source was meant.
-    pub(crate) fn answered(&self, source: &Arc<str>, answer: &Answer, took: Duration) {
-        let source = KeyValue::new("source", Arc::clone(source));
-        if let Answer::Accepted(_) = answer {
-            self.answer_seconds.record(took.as_secs_f64(), std::slice::from_ref(&source));
+    /// What is observed of one source, its labels bound ahead: most requests are accepted, and then each count is one
+    /// addition.
+    pub(crate) fn of_source(&self, source: &Source) -> SourceObservations {
+        let name = KeyValue::new("source", source.name.clone());
+        let accepted = KeyValue::new("answer", Answer::Accepted(source.provider).code());
+        let secrets = source
+            .secrets
+            .iter()
+            .map(|secret| self.secret_matches.bind(&[name.clone(), KeyValue::new("secret", secret.clone())]));
+        SourceObservations {
+            accepted: self.requests.bind(&[name.clone(), accepted]),
+            answer_seconds: self.answer_seconds.bind(std::slice::from_ref(&name)),
+            secret_matches: secrets.collect(),
+            requests: self.requests.clone(),
+            name,
         }
-        if let Answer::NotDurable(error) = answer {
-            warn!(source = source.value.as_str().as_ref(), %error, cause = ?std::error::Error::source(error), "webhook not accepted");
-        }
-        self.requests.add(1, &[source, KeyValue::new("answer", answer.code())]);
     }
 
-    /// A secret signed a request; `secret` is its reference.
-    pub(crate) fn secret_matched(&self, source: &Arc<str>, secret: &Arc<str>) {
-        let labels =
-            [KeyValue::new("source", Arc::clone(source)), KeyValue::new("secret", Arc::clone(secret))];
-        self.secret_matches.add(1, &labels);
+    /// A request that meant no configured source was refused. The name it meant is no label: anybody could fill the
+    /// metrics with names.
+    pub(crate) fn refused(&self, answer: &Answer) {
+        self.requests.add(1, &[KeyValue::new("source", ""), KeyValue::new("answer", answer.code())]);
+    }
+
+    /// A genuine webhook was refused because nothing durable could be written. While a disk is full that is every
+    /// webhook, so the log tells one in a while and the counters tell them all.
+    pub(crate) fn not_durable(&self, source: &str, error: &PublishError) {
+        if self.not_durable_told.is_due() {
+            warn!(source, error = %error_chain(error), "webhooks are not accepted: nothing durable can be written");
+        }
     }
 
     /// Reads the queue's size whenever metrics are read.
@@ -89,6 +168,66 @@ impl Observations {
     }
 }
 
+impl SourceObservations {
+    /// A request arrived.
+    pub(crate) fn arrived(&self) -> Unanswered<'_> {
+        Unanswered { observations: self, began: Instant::now(), answered: false }
+    }
+
+    /// A secret signed a request: the one at `index` among the source's.
+    pub(crate) fn secret_matched(&self, index: usize) {
+        if let Some(matches) = self.secret_matches.get(index) {
+            matches.add(1);
+        }
+    }
+
+    fn count(&self, answer: &'static str) {
+        self.requests.add(1, &[self.name.clone(), KeyValue::new("answer", answer)]);
+    }
+}
+
+impl Unanswered<'_> {
+    /// Its answer is known.
+    pub(crate) fn answered(mut self, answer: &Answer) {
+        self.answered = true;
+        if let Answer::Accepted(_) = answer {
+            self.observations.accepted.add(1);
+            self.observations.answer_seconds.record(self.began.elapsed().as_secs_f64());
+        } else {
+            self.observations.count(answer.code());
+        }
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.observations.count("client_gone");
+        }
+    }
+}
+
+/// Lets one of many pass, and the next one only after a while.
+#[derive(Debug, Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= TOLD_AGAIN_AFTER);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// An error with its causes, in one line.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 fn observe(
     gauge: &dyn AsyncInstrument<u64>,
     log: &embedded::Publisher,
@@ -96,6 +235,6 @@ fn observe(
 ) {
     match log.stats() {
         Ok(stats) => gauge.observe(value(&stats), &[]),
-        Err(error) => warn!(%error, "the queue's figures could not be read"),
+        Err(error) => warn!(error = %error_chain(&error), "the queue's figures could not be read"),
     }
 }

@@ -13,12 +13,8 @@ use runtime::config::IngestConfig;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 use tracing::{debug, warn};
-
-/// Most headers of one request.
-const HEADERS_MAX: usize = 100;
 
 /// Pause after an accept that failed (out of file descriptors): the cause does not go away at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -32,6 +28,7 @@ pub(crate) async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(config.connections_max));
     let http = http1(config);
+    let answer_timeout = Duration::from_millis(config.body_read_timeout_ms);
     loop {
         // The place is taken before accepting, so that connections over the limit wait in the kernel, not in memory.
         let place = tokio::select! {
@@ -45,9 +42,15 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection =
-                    serve_connection(stream, place, http.clone(), router.clone(), lifecycle.soft().clone());
-                lifecycle.spawn_detached(or_hard_stop(connection, lifecycle.hard().clone()));
+                let connection = serve_connection(
+                    stream,
+                    place,
+                    http.clone(),
+                    router.clone(),
+                    lifecycle.clone(),
+                    answer_timeout,
+                );
+                lifecycle.spawn_detached(connection);
             }
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
@@ -57,11 +60,11 @@ pub(crate) async fn serve(
     }
 }
 
+/// More than 100 headers are refused with 431: hyper's own limit.
 fn http1(config: &IngestConfig) -> hyper::server::conn::http1::Builder {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(config.header_read_timeout_ms))
-        .max_headers(HEADERS_MAX)
         .max_buf_size(config.header_bytes_max.max(8_192))
         .keep_alive(true);
     http
@@ -72,19 +75,24 @@ async fn serve_connection(
     place: OwnedSemaphorePermit,
     http: hyper::server::conn::http1::Builder,
     router: Router,
-    soft: CancellationToken,
+    lifecycle: Lifecycle,
+    answer_timeout: Duration,
 ) {
     let _place = place;
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "TCP_NODELAY");
+    if let Err(error) = prepare(&stream, answer_timeout) {
+        debug!(%error, "socket options");
     }
     let service = service_fn(move |request: Request<Incoming>| router.clone().call(request.map(Body::new)));
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = soft.cancelled() => {
+        () = lifecycle.soft().cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // The hard token never comes before the soft one, so only now is it worth watching.
+            tokio::select! {
+                outcome = connection => outcome,
+                () = lifecycle.hard().cancelled() => return,
+            }
         }
     };
     if let Err(error) = outcome {
@@ -93,9 +101,14 @@ async fn serve_connection(
     }
 }
 
-async fn or_hard_stop(work: impl Future<Output = ()>, hard: CancellationToken) {
-    tokio::select! {
-        () = work => {}
-        () = hard.cancelled() => {}
+/// A client that does not take its answers within the timeout is cut off by the kernel: it would keep its place
+/// among the connections for ever. (Linux only; tcp(7), `TCP_USER_TIMEOUT`.)
+fn prepare(stream: &TcpStream, answer_timeout: Duration) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    {
+        let timeout_ms = u32::try_from(answer_timeout.as_millis()).unwrap_or(u32::MAX);
+        rustix::net::sockopt::set_tcp_user_timeout(stream, timeout_ms)?;
     }
+    Ok(())
 }

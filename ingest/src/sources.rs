@@ -2,13 +2,18 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use payments::providers::SecretError;
 use payments::{Provider, Verifier};
 use runtime::config::{SecretRefError, SourceConfig};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Limits};
+
+/// Memory for bodies being read and written, all sources together.
+const BODY_BYTES_IN_FLIGHT_MAX: usize = 256 << 20;
+
+/// A source's share of it holds at least so many of the largest bodies, however many sources there are.
+const BODIES_IN_FLIGHT_MIN: usize = 4;
 
 /// All sources by name.
 #[derive(Debug)]
@@ -22,10 +27,8 @@ pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) provider: Provider,
     pub(crate) verifier: Verifier,
-    /// Its name, as a label of metrics: shared, since every request is counted under it.
-    pub(crate) label: Arc<str>,
     /// References of its secrets, in the order the verifier counts them.
-    pub(crate) secrets: Vec<Arc<str>>,
+    pub(crate) secrets: Vec<String>,
     pub(crate) admission: Admission,
 }
 
@@ -53,8 +56,15 @@ pub enum SourceError {
 }
 
 impl Sources {
-    /// Resolves secrets (relative files start at `folder`) and prepares keys.
-    pub fn prepare(configs: &[SourceConfig], folder: &Path) -> Result<Self, SourceError> {
+    /// Resolves secrets (relative files start at `folder`) and prepares keys. Memory for bodies, of which one has
+    /// up to `body_bytes_max`, is shared out evenly: a source can use up its own share only.
+    pub fn prepare(
+        configs: &[SourceConfig],
+        folder: &Path,
+        body_bytes_max: usize,
+    ) -> Result<Self, SourceError> {
+        let share_bytes = (BODY_BYTES_IN_FLIGHT_MAX / configs.len().max(1))
+            .max(body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MIN));
         let mut by_name = HashMap::with_capacity(configs.len());
         for config in configs {
             let secrets: Result<Vec<_>, _> =
@@ -67,17 +77,19 @@ impl Sources {
                 name: config.name.clone(),
                 provider: config.provider,
                 verifier,
-                label: config.name.as_str().into(),
-                secrets: config.secrets.iter().map(|reference| reference.to_string().into()).collect(),
-                admission: Admission::new(config.requests_per_second_max, config.requests_in_flight_max),
+                secrets: config.secrets.iter().map(ToString::to_string).collect(),
+                admission: Admission::new(Limits {
+                    requests_per_second_max: config.requests_per_second_max,
+                    requests_in_flight_max: config.requests_in_flight_max,
+                    body_bytes_max: share_bytes,
+                }),
             };
             by_name.insert(config.name.clone(), source);
         }
         Ok(Self { by_name })
     }
 
-    /// The source of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Source> {
-        self.by_name.get(name)
+    pub(crate) fn into_by_name(self) -> HashMap<String, Source> {
+        self.by_name
     }
 }

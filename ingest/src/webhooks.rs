@@ -1,11 +1,12 @@
 //! One request: admitted, read, verified, made durable, answered.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{Request, Response};
 use axum::routing::post;
 use bytes::Bytes;
@@ -16,46 +17,50 @@ use payments::{Provider, UnixMillis};
 use queue::Publisher;
 use rand::RngExt as _;
 use runtime::SharedClock;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::Ingest;
-use crate::admission::Refusal;
+use crate::admission::{Place, Refusal};
 use crate::answer::Answer;
-use crate::observations::Observations;
-use crate::sources::Sources;
+use crate::observations::{Observations, SourceObservations};
+use crate::sources::Source;
 use crate::trace::IngestSpan;
 
-/// Granularity in which memory for bodies is given out.
-const BODY_UNIT_BYTES: usize = 1_024;
-
-/// Memory for bodies being read and written, all sources together.
-const BODY_BYTES_IN_FLIGHT_MAX: usize = 256 << 20;
+const PREFIX: &str = "/webhooks/";
 
 /// Receives webhooks; shared by all connections.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    sources: Sources,
+    endpoints: HashMap<String, Endpoint>,
     publisher: Publisher,
     clock: SharedClock,
     observations: Observations,
     tracer: Option<BoxedTracer>,
-    body_memory: Semaphore,
     body_bytes_max: usize,
     body_read_timeout: Duration,
     publish_timeout: Duration,
     retry_after_s: u32,
 }
 
+/// Where one source's webhooks arrive.
+#[derive(Debug)]
+struct Endpoint {
+    source: Source,
+    observations: SourceObservations,
+}
+
 impl Receiver {
     pub(crate) fn new(ingest: Ingest, observations: Observations) -> Self {
+        let endpoints = ingest.sources.into_by_name().into_iter().map(|(name, source)| {
+            let observations = observations.of_source(&source);
+            (name, Endpoint { source, observations })
+        });
         Self {
-            sources: ingest.sources,
+            endpoints: endpoints.collect(),
             publisher: ingest.publisher,
             clock: ingest.clock,
             observations,
             tracer: ingest.telemetry.tracer("ingest"),
-            body_memory: Semaphore::new(BODY_BYTES_IN_FLIGHT_MAX / BODY_UNIT_BYTES),
             body_bytes_max: ingest.config.body_bytes_max,
             body_read_timeout: Duration::from_millis(ingest.config.body_read_timeout_ms),
             publish_timeout: Duration::from_millis(ingest.config.publish_timeout_ms),
@@ -75,28 +80,16 @@ impl Receiver {
     }
 
     /// Receives one webhook. Whatever happens, it ends in exactly one [`Answer`].
-    async fn receive(&self, name: &str, request: Request<Body>) -> Answer {
+    async fn receive(&self, endpoint: &Endpoint, request: Request<Body>) -> Answer {
+        let Endpoint { source, observations } = endpoint;
         let received_at = self.clock.now();
-        let Some(source) = self.sources.get(name) else {
-            return Answer::UnknownSource;
-        };
-        let _place = match source.admission.admit(received_at) {
+        let mut place = match source.admission.admit(received_at) {
             Ok(place) => place,
             Err(Refusal::RateLimited) => return Answer::RateLimited,
             Err(Refusal::Busy) => return Answer::Busy,
         };
-        let bytes_max = self.body_bytes_max;
-        let bytes_expected =
-            usize::try_from(request.body().size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        if request.body().size_hint().lower() > bytes_max as u64 {
-            return Answer::BodyTooLarge { bytes_max };
-        }
-        let units = u32::try_from(bytes_expected.min(bytes_max) / BODY_UNIT_BYTES + 1).unwrap_or(u32::MAX);
-        let Ok(_memory) = self.body_memory.try_acquire_many(units) else {
-            return Answer::Busy;
-        };
         let (head, body) = request.into_parts();
-        let body = match self.read_body(body).await {
+        let body = match self.read_body(body, &mut place).await {
             Ok(body) => body,
             Err(answer) => return answer,
         };
@@ -105,17 +98,14 @@ impl Receiver {
             Ok(verified) => verified,
             Err(rejection) => return Answer::Rejected(rejection),
         };
+        observations.secret_matched(verified.secret_index);
         let (span, traceparent) =
             IngestSpan::start(self.tracer.as_ref(), &head.headers, &source.name, received_at);
-        let secret = source.secrets.get(verified.secret_index);
-        if let Some(secret) = secret {
-            self.observations.secret_matched(&source.label, secret);
-        }
         let envelope = verified.seal_encoded(&SealDetails {
             id: webhook_id(received_at),
             received_at,
             source: source.name.clone(),
-            secret: secret.map(|secret| secret.as_ref().to_owned()).unwrap_or_default(),
+            secret: source.secrets.get(verified.secret_index).cloned().unwrap_or_default(),
             traceparent,
         });
         let answer = self.publish(source.provider, envelope).await;
@@ -123,8 +113,17 @@ impl Receiver {
         answer
     }
 
-    /// Reads the whole body, bounded in size and time.
-    async fn read_body(&self, body: Body) -> Result<Bytes, Answer> {
+    /// Reads the whole body, bounded in size, memory and time.
+    async fn read_body(&self, body: Body, place: &mut Place<'_>) -> Result<Bytes, Answer> {
+        let bytes_max = self.body_bytes_max as u64;
+        let announced = body.size_hint();
+        if announced.lower() > bytes_max {
+            return Err(Answer::BodyTooLarge { bytes_max: self.body_bytes_max });
+        }
+        let bytes_expected = announced.upper().unwrap_or(bytes_max).min(bytes_max);
+        if !place.hold_body(usize::try_from(bytes_expected).unwrap_or(usize::MAX)) {
+            return Err(Answer::Busy);
+        }
         let collected = Limited::new(body, self.body_bytes_max).collect();
         match tokio::time::timeout(self.body_read_timeout, collected).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -146,21 +145,22 @@ impl Receiver {
     }
 }
 
-async fn webhooks_post(
-    State(receiver): State<Arc<Receiver>>,
-    Path(name): Path<String>,
-    request: Request<Body>,
-) -> Response<Body> {
-    let started = Instant::now();
-    let answer = receiver.receive(&name, request).await;
-    // An unknown name is not a label: anybody could fill the metrics with names.
-    let label = receiver.sources.get(&name).map_or_else(Arc::default, |source| Arc::clone(&source.label));
-    receiver.observations.answered(&label, &answer, started.elapsed());
+async fn webhooks_post(State(receiver): State<Arc<Receiver>>, request: Request<Body>) -> Response<Body> {
+    let name = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
+    let Some(endpoint) = receiver.endpoints.get(name) else {
+        return refuse(&receiver, Answer::UnknownSource);
+    };
+    let unanswered = endpoint.observations.arrived();
+    let answer = receiver.receive(endpoint, request).await;
+    unanswered.answered(&answer);
+    if let Answer::NotDurable(error) = &answer {
+        receiver.observations.not_durable(&endpoint.source.name, error);
+    }
     answer.into_response(receiver.retry_after_s)
 }
 
 fn refuse(receiver: &Receiver, answer: Answer) -> Response<Body> {
-    receiver.observations.answered(&Arc::default(), &answer, Duration::ZERO);
+    receiver.observations.refused(&answer);
     answer.into_response(receiver.retry_after_s)
 }
 

@@ -10,7 +10,7 @@ use crate::services;
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "ingest", async |process| {
-        let publisher = Publisher::open_embedded(services::log_config(&process.config))?;
+        let publisher = Publisher::open_embedded(services::published_log_config(&process))?;
         services::start_ingest(&process, publisher).await?;
         Ok(axum::Router::new())
     })

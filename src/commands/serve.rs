@@ -14,7 +14,7 @@ pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
 
 /// Nothing here waits for ClickHouse: webhooks are accepted into the log while the engine starts, or cannot.
 async fn assemble(process: Process) -> anyhow::Result<Router> {
-    let (publisher, consumer) = queue::open_embedded(services::log_config(&process.config))?;
+    let (publisher, consumer) = queue::open_embedded(services::published_log_config(&process))?;
     services::start_ingest(&process, publisher).await?;
     engine::start(&process)?;
     let store = services::store(&process.config)?;

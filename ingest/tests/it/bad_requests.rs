@@ -10,24 +10,25 @@ use tokio::net::TcpStream;
 const BODY: &[u8] = br#"{"id":"evt_1","object":"event"}"#;
 const PATH: &str = "/webhooks/stripe-us";
 
-/// What is sent, the status it gets (0: the connection is closed without an answer), and a word of the answer.
+/// What is sent, the status it gets (0: the connection is closed without an answer), and the answer's code (empty:
+/// hyper itself refuses it, without a body).
 struct Case {
     what: &'static str,
     request: Vec<u8>,
     status: u16,
-    says: &'static str,
+    code: &'static str,
 }
 
-fn case(what: &'static str, request: Vec<u8>, status: u16, says: &'static str) -> Case {
-    Case { what, request, status, says }
+fn case(what: &'static str, request: Vec<u8>, status: u16, code: &'static str) -> Case {
+    Case { what, request, status, code }
 }
 
-fn stripe(what: &'static str, signature: &str, says: &'static str) -> Case {
-    case(what, request("POST", PATH, &[("stripe-signature", signature)], BODY), 401, says)
+fn stripe(what: &'static str, signature: &str, code: &'static str) -> Case {
+    case(what, request("POST", PATH, &[("stripe-signature", signature)], BODY), 401, code)
 }
 
-fn to(what: &'static str, path: &str, headers: &[(&str, &str)], body: &[u8], says: &'static str) -> Case {
-    case(what, request("POST", path, headers, body), 401, says)
+fn to(what: &'static str, path: &str, headers: &[(&str, &str)], body: &[u8], code: &'static str) -> Case {
+    case(what, request("POST", path, headers, body), 401, code)
 }
 
 fn signature_cases() -> Vec<Case> {
@@ -53,13 +54,13 @@ fn signature_cases() -> Vec<Case> {
     let zeros = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     vec![
         case("no signature at all", request("POST", PATH, &[], BODY), 401, "missing_signature"),
-        stripe("an empty signature", "", "signature"),
-        stripe("a signature that is no list", "garbage", "signature"),
-        stripe("a list without a timestamp", &format!("v1={hex}"), "timestamp"),
-        stripe("a timestamp that is no number", &format!("t=soon,v1={hex}"), "signature"),
-        stripe("a list without v1", &format!("t={now},v0={hex}"), "signature"),
-        stripe("a v1 that is not hexadecimal", &format!("t={now},v1=zz"), "signature"),
-        stripe("a v1 that is too short", &format!("t={now},v1={}", &hex[..62]), "signature"),
+        stripe("an empty signature", "", "malformed_signature"),
+        stripe("a signature that is no list", "garbage", "malformed_signature"),
+        stripe("a list without a timestamp", &format!("v1={hex}"), "malformed_timestamp"),
+        stripe("a timestamp that is no number", &format!("t=soon,v1={hex}"), "wrong_signature"),
+        stripe("a list without v1", &format!("t={now},v0={hex}"), "malformed_signature"),
+        stripe("a v1 that is not hexadecimal", &format!("t={now},v1=zz"), "malformed_signature"),
+        stripe("a v1 that is too short", &format!("t={now},v1={}", &hex[..62]), "malformed_signature"),
         stripe("another secret's signature", &stripe_signature("whsec_other", now, BODY), "wrong_signature"),
         stripe("another body's signature", &stripe_signature(STRIPE_SECRET, now, b"{}"), "wrong_signature"),
         stripe(
@@ -69,9 +70,9 @@ fn signature_cases() -> Vec<Case> {
         ),
         stripe("six minutes old", &stripe_signature(STRIPE_SECRET, now - 360, BODY), "stale_timestamp"),
         stripe("six minutes ahead", &stripe_signature(STRIPE_SECRET, now + 360, BODY), "future_timestamp"),
-        stripe("a timestamp beyond all numbers", "t=99999999999999999999,v1=00", "signature"),
+        stripe("a timestamp beyond all numbers", "t=99999999999999999999,v1=00", "malformed_signature"),
         to("Adyen: not JSON", "/webhooks/adyen-eu", &[], b"nonsense", "malformed_body"),
-        to("Adyen: no items", "/webhooks/adyen-eu", &[], br#"{"notificationItems":[]}"#, "error"),
+        to("Adyen: no items", "/webhooks/adyen-eu", &[], br#"{"notificationItems":[]}"#, "malformed_body"),
         to("Adyen: an item without signature", "/webhooks/adyen-eu", &[], adyen_item, "missing_signature"),
         to(
             "Adyen: an item with a wrong signature",
@@ -80,14 +81,20 @@ fn signature_cases() -> Vec<Case> {
             adyen_signed,
             "wrong_signature",
         ),
-        to("Adyen: a wrong header", "/webhooks/adyen-eu", &[("hmacsignature", "AA==")], BODY, "signature"),
+        to(
+            "Adyen: a wrong header",
+            "/webhooks/adyen-eu",
+            &[("hmacsignature", "AA==")],
+            BODY,
+            "malformed_signature",
+        ),
         to("Checkout: no signature", "/webhooks/checkout-uk", &[], BODY, "missing_signature"),
         to(
-            "Checkout: wrong case of one digit",
+            "Checkout: a digit is missing",
             "/webhooks/checkout-uk",
             &[("cko-signature", &checkout[1..])],
             BODY,
-            "signature",
+            "malformed_signature",
         ),
         to(
             "Checkout: another body",
@@ -96,11 +103,16 @@ fn signature_cases() -> Vec<Case> {
             b"{}",
             "wrong_signature",
         ),
-        to("canonical: no headers", "/webhooks/shop", &[], b"{}", "error"),
+        to("canonical: no headers", "/webhooks/shop", &[], b"{}", "missing_signature"),
         case("canonical: no id", shop("", &seconds, zeros), 401, "missing_id"),
-        case("canonical: a time that is no number", shop("m", "soon", zeros), 401, "signature"),
+        case("canonical: a time that is no number", shop("m", "soon", zeros), 401, "wrong_signature"),
         case("canonical: a wrong signature", shop("m", &seconds, zeros), 401, "wrong_signature"),
-        case("canonical: an unknown version only", shop("m", &seconds, "v9,AAAA"), 401, "signature"),
+        case(
+            "canonical: an unknown version only",
+            shop("m", &seconds, "v9,AAAA"),
+            401,
+            "malformed_signature",
+        ),
     ]
 }
 
@@ -130,7 +142,12 @@ fn http_cases() -> Vec<Case> {
             404,
             "unknown_source",
         ),
-        case("a source name that is not UTF-8", request("POST", "/webhooks/%ff", &[], BODY), 400, ""),
+        case(
+            "a source name that is not UTF-8",
+            request("POST", "/webhooks/%ff", &[], BODY),
+            404,
+            "unknown_source",
+        ),
         case("GET", request("GET", PATH, &[], b""), 405, "method_not_allowed"),
         case("PUT", request("PUT", PATH, &[], BODY), 405, "method_not_allowed"),
         case(
@@ -168,9 +185,8 @@ async fn forty_broken_requests_get_their_clear_answers_and_are_not_stored() {
     let mut wrong = Vec::new();
     for case in &cases {
         let reply = ingest.send(&case.request).await;
-        let explains = !matches!(reply.status, 401 | 404 | 405 | 413) || reply.body.contains("\"message\"");
-        if reply.status != case.status || !reply.body.contains(case.says) || !explains {
-            wrong.push(format!("{}: expected {} {}, got {reply:?}", case.what, case.status, case.says));
+        if reply.status != case.status || !reply.answers(case.code) {
+            wrong.push(format!("{}: expected {} {:?}, got {reply:?}", case.what, case.status, case.code));
         }
     }
     assert_eq!(wrong, Vec::<String>::new());

@@ -85,8 +85,8 @@ impl TestIngest {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ingest = Ingest {
+            sources: Sources::prepare(sources, folder.path(), config.body_bytes_max).unwrap(),
             config,
-            sources: Sources::prepare(sources, folder.path()).unwrap(),
             publisher,
             instance: "test".to_owned(),
             clock: clock.clone(),
@@ -102,7 +102,7 @@ impl TestIngest {
         assert!(bodies.is_empty(), "the first message is a heartbeat");
     }
 
-    /// Sends raw bytes, half-closes, and reads until the server closes or has answered once.
+    /// Sends raw bytes, and reads until the server closes or has answered once.
     pub(crate) async fn send(&self, request: &[u8]) -> Reply {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request).await.unwrap();
@@ -141,6 +141,18 @@ impl TestIngest {
         let text = String::from_utf8(self.telemetry.prometheus_text().unwrap()).unwrap();
         let line = text.lines().find(|line| line.starts_with(line_start));
         line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+}
+
+impl Reply {
+    /// Whether the body is our answer of this code, with a message for people; for an empty code, whether it is empty.
+    pub(crate) fn answers(&self, code: &str) -> bool {
+        if code.is_empty() {
+            return self.body.is_empty();
+        }
+        serde_json::from_str::<serde_json::Value>(&self.body).is_ok_and(|answer| {
+            answer["error"] == code && answer["message"].as_str().is_some_and(|message| message.len() > 20)
+        })
     }
 }
 

@@ -72,15 +72,98 @@ async fn a_source_whose_requests_hang_does_not_keep_others_waiting() {
 }
 
 #[tokio::test]
+async fn a_source_whose_bodies_never_end_leaves_memory_to_the_others() {
+    let ingest = TestIngest::start_with(
+        |config, _| {
+            config.body_bytes_max = 32 << 20;
+            config.body_read_timeout_ms = 60_000;
+        },
+        |log| log.segment_bytes = 64 << 20,
+    )
+    .await;
+    // Four of the largest bodies are a source's share; nobody has to sign to announce one.
+    let mut hanging = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(ingest.address).await.unwrap();
+        let announced = "POST /webhooks/stripe-us HTTP/1.1\r\nhost: t\r\ncontent-length: 33554432\r\n\r\nx";
+        stream.write_all(announced.as_bytes()).await.unwrap();
+        hanging.push(stream);
+    }
+    let refused = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let reply = ingest.send(&genuine(BODY)).await;
+            if reply.status != 200 {
+                return reply;
+            }
+        }
+    })
+    .await
+    .unwrap();
+    assert!(refused.status == 503 && refused.answers("busy"), "{refused:?}");
+    assert_eq!(ingest.send(&genuine_checkout()).await.status, 200);
+}
+
+#[tokio::test]
 async fn connections_over_the_limit_wait_and_are_served_when_a_place_is_free() {
-    let ingest = TestIngest::start_with(|config, _| config.connections_max = 1, |_| {}).await;
+    let ingest = TestIngest::start_with(
+        |config, _| {
+            config.connections_max = 1;
+            config.header_read_timeout_ms = 60_000;
+        },
+        |_| {},
+    )
+    .await;
     let mut first = TcpStream::connect(ingest.address).await.unwrap();
     first.write_all(&genuine(BODY)).await.unwrap();
     assert_eq!(read_reply(&mut first).await.status, 200);
     let mut second = TcpStream::connect(ingest.address).await.unwrap();
     second.write_all(&genuine(BODY)).await.unwrap();
+    // While the first has the only place, it is served again and again, and the second is not.
+    for _ in 0..20 {
+        first.write_all(&genuine(BODY)).await.unwrap();
+        assert_eq!(read_reply(&mut first).await.status, 200);
+    }
+    assert_eq!(second.try_read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     drop(first);
     assert_eq!(read_reply(&mut second).await.status, 200);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_takes_no_answers_loses_its_place() {
+    let ingest = TestIngest::start_with(|config, _| config.connections_max = 1, |_| {}).await;
+    let mut deaf = TcpStream::connect(ingest.address).await.unwrap();
+    // Requests until neither side's buffers take any more: the server is stuck with an answer.
+    let asked = request("GET", "/webhooks/stripe-us", &[], b"").repeat(100);
+    let full = tokio::time::timeout(DEADLINE, async {
+        while let Ok(Ok(())) =
+            tokio::time::timeout(std::time::Duration::from_millis(200), deaf.write_all(&asked)).await
+        {
+        }
+    });
+    full.await.expect("buffers without end");
+    // It is still connected, and still reads nothing.
+    assert_eq!(ingest.send(&genuine(BODY)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_whose_client_goes_away_is_counted_too() {
+    let ingest = TestIngest::start_with(|config, _| config.body_read_timeout_ms = 60_000, |_| {}).await;
+    let mut stream = TcpStream::connect(ingest.address).await.unwrap();
+    stream
+        .write_all(b"POST /webhooks/stripe-us HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\nx")
+        .await
+        .unwrap();
+    drop(stream);
+    let line =
+        |answer: &str| format!("tillwatch_ingest_requests_total{{answer=\"{answer}\",source=\"stripe-us\"}}");
+    tokio::time::timeout(DEADLINE, async {
+        while ingest.metric(&line("body_broken")) + ingest.metric(&line("client_gone")) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

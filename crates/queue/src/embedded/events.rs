@@ -64,6 +64,11 @@ pub(crate) fn commit_failed(segment: &Path, records: usize, error: &std::io::Err
     tracing::error!(segment = %segment.display(), records, %error, "records could not be made durable");
 }
 
+/// Records are made durable again after a commit or a new segment had failed.
+pub(crate) fn commits_again(segment: &Path) {
+    tracing::info!(segment = %segment.display(), "records are made durable again");
+}
+
 /// A segment that ends after a failed commit could not be tidied.
 pub(crate) fn abandon_failed(segment: &Path, error: &std::io::Error) {
     tracing::warn!(segment = %segment.display(), %error, "the remains of a failed write could not be cut");

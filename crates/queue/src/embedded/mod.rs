@@ -17,7 +17,7 @@
 //! The invariants everything rests on:
 //!
 //! 1. A publish is answered with success only after `fdatasync` returned for its bytes, its
-//!    segment's header and its segment's name.
+//!    segment's header and its segment's name, and after the names of new directories were synced.
 //! 2. A writer appends only to a segment it created, and never again to one that failed.
 //! 3. A sequence is used once. Sequences grow; gaps are allowed at the start of a segment only, and
 //!    the header states the last acknowledged sequence before it, so a gap is told from a loss.
@@ -55,6 +55,8 @@ use disk::{Disk, RealDisk};
 use lock::{Lock, Role};
 use reader::Reader;
 use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use watermark::Watermark;
 use writer::Writer;
@@ -89,8 +91,27 @@ fn open_on(config: LogConfig, disk: &Arc<dyn Disk>) -> Result<(Publisher, Consum
 
 fn prepare(config: LogConfig, disk: Arc<dyn Disk>) -> Result<(Arc<LogConfig>, Arc<dyn Disk>), OpenError> {
     config.validate()?;
-    fs::create_dir_all(&config.dir).map_err(StorageError::at("create", &config.dir))?;
+    create_dir(&config.dir, disk.as_ref())?;
     Ok((Arc::new(config), disk))
+}
+
+/// Creates the directory and what is missing above it. Each new name is on the disk before anything is
+/// stored under it: a power cut must not take the directory with all that was acknowledged.
+fn create_dir(dir: &Path, disk: &dyn Disk) -> Result<(), StorageError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_dir(parent, disk)?;
+    match fs::create_dir(dir) {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        created => created.map_err(StorageError::at("create", dir))?,
+    }
+    disk.sync_dir(parent).map_err(StorageError::at("sync", parent))
 }
 
 fn start_publisher(

@@ -35,6 +35,9 @@ pub(crate) struct Writer {
     next_sequence: u64,
     buffer: Vec<u8>,
     staged: usize,
+    /// Whether the last attempt failed. A disk in trouble fails thousands of times a second: its
+    /// beginning and its end are told.
+    failing: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +59,7 @@ impl Writer {
             next_sequence: recovered.next_sequence,
             buffer: Vec::new(),
             staged: 0,
+            failing: false,
         }
     }
 
@@ -81,7 +85,9 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                events::segment_create_failed(&path, &error);
+                if !std::mem::replace(&mut self.failing, true) {
+                    events::segment_create_failed(&path, &error);
+                }
                 Err(PublishError::Storage(Arc::new(error)))
             }
         }
@@ -118,6 +124,9 @@ impl Writer {
             (Ok(()), Some(active)) => {
                 active.end += bytes as u64;
                 self.last_sequence = self.next_sequence - 1;
+                if std::mem::replace(&mut self.failing, false) {
+                    events::commits_again(&active.path);
+                }
             }
             (Err(error), _) => {
                 self.abandon_active(records, &error);
@@ -188,7 +197,9 @@ impl Writer {
     /// still tells where the durable records ended.
     fn abandon_active(&mut self, records: usize, error: &io::Error) {
         let Some(active) = self.active.take() else { return };
-        events::commit_failed(&active.path, records, error);
+        if !std::mem::replace(&mut self.failing, true) {
+            events::commit_failed(&active.path, records, error);
+        }
         let tidied = if active.end == HEADER_BYTES {
             self.disk.remove(&active.path)
         } else {
