@@ -28,6 +28,8 @@ pub struct Observations {
     outbox_age_ms: Gauge<u64>,
     incidents_open: Gauge<u64>,
     storage_failures: Counter<u64>,
+    unreadable: Counter<u64>,
+    left_out: Counter<u64>,
     export_failures: Counter<u64>,
     /// Channels known to be misconfigured: told once, not on every attempt.
     misconfigured: Mutex<HashMap<String, String>>,
@@ -66,6 +68,14 @@ impl Observations {
             storage_failures: counter(
                 "tillwatch_alerting_storage_failures",
                 "Failed reads or writes of the state file",
+            ),
+            unreadable: counter(
+                "tillwatch_alerting_unreadable_values",
+                "Stored values that could not be read and were left out",
+            ),
+            left_out: counter(
+                "tillwatch_alerting_slices_left_out",
+                "Breaches that are not watched because too many slices of the rule are, by rule",
             ),
             export_failures: counter(
                 "tillwatch_alerting_export_failures",
@@ -107,6 +117,19 @@ impl Observations {
     /// The details of a page could not be looked up; it goes out without them.
     pub fn findings_failed(&self, rule: &str, reason: &str) {
         warn!(rule, reason, "details of a page cannot be looked up: it goes out with what is known");
+    }
+
+    /// Too many slices of a rule are open or pending: these breached too.
+    pub fn slices_left_out(&self, rule: &str, slices: usize) {
+        self.left_out.add(slices as u64, &[KeyValue::new("rule", rule.to_owned())]);
+        warn!(rule, slices, "too many slices are open or pending: these are not watched");
+    }
+
+    /// Stored values could not be read; each was logged where it was found.
+    pub fn unreadable(&self, values: u64) {
+        if values > 0 {
+            self.unreadable.add(values, &[]);
+        }
     }
 
     /// A slice changed its state.

@@ -12,6 +12,9 @@ pub struct Reader {
     timeout: Duration,
 }
 
+/// Longest statement with its values, in bytes.
+const QUERY_BYTES_MAX: &str = "4194304";
+
 /// A query that gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -28,7 +31,9 @@ impl Reader {
     pub fn new(client: Client, timeout: Duration) -> Self {
         // ClickHouse stops working on it too, a moment after we stopped waiting.
         let seconds = timeout.as_secs().saturating_add(1).to_string();
-        Self { client: client.with_setting("max_execution_time", seconds), timeout }
+        let client = client.with_setting("max_execution_time", seconds);
+        // A statement may name a thousand slices.
+        Self { client: client.with_setting("max_query_size", QUERY_BYTES_MAX), timeout }
     }
 
     /// All rows of `sql`, whose `?` are bound by `bind` in order.
@@ -37,6 +42,7 @@ impl Reader {
         for bound in sql.bound {
             query = match bound {
                 Bound::Texts(texts) => query.bind(texts),
+                Bound::Lists(lists) => query.bind(lists),
                 Bound::Text(text) => query.bind(text),
                 Bound::Number(number) => query.bind(number),
             };
@@ -63,6 +69,7 @@ pub struct Sql {
 
 #[derive(Clone, Debug)]
 enum Bound {
+    Lists(Vec<Vec<String>>),
     Texts(Vec<String>),
     Text(String),
     Number(i64),
@@ -92,6 +99,13 @@ impl Sql {
     #[must_use]
     pub fn value(mut self, text: &str, value: &str) -> Self {
         self.bound.push(Bound::Text(value.to_owned()));
+        self.text(text)
+    }
+
+    /// Appends text with one `?` for a list of lists of texts.
+    #[must_use]
+    pub fn lists(mut self, text: &str, lists: Vec<Vec<String>>) -> Self {
+        self.bound.push(Bound::Lists(lists));
         self.text(text)
     }
 

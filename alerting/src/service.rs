@@ -75,6 +75,7 @@ pub async fn run(service: AlertingService) -> Result<(), AlertingError> {
             sender: sender.clone(),
             observations: Arc::clone(&observations),
             rng: StdRng::seed_from_u64(rng.random()),
+            not_before: payments::UnixMillis::default(),
         };
         let (clock, queued, tasks) = (Arc::clone(&clock), Arc::clone(&queued), lifecycle.clone());
         lifecycle.spawn("alerting-courier", async move {
@@ -138,6 +139,7 @@ fn engine(
         interval: Duration::from_millis(alerting.evaluation_interval_ms),
         stale_after_ms: i64::try_from(alerting.stale_after_ms).unwrap_or(i64::MAX),
         book,
+        ticked_at: None,
     }
 }
 

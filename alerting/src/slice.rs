@@ -89,6 +89,11 @@ impl Slice {
         serde_json::to_string(&self.0).unwrap_or_default()
     }
 
+    /// Its values, in the order of `dimensions`.
+    pub fn values_of(&self, dimensions: &[Dimension]) -> Vec<String> {
+        dimensions.iter().map(|dimension| self.0.get(dimension).cloned().unwrap_or_default()).collect()
+    }
+
     /// Each dimension with its value.
     pub fn values(&self) -> impl Iterator<Item = (Dimension, &str)> {
         self.0.iter().map(|(dimension, value)| (*dimension, value.as_str()))

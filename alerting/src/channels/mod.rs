@@ -5,6 +5,8 @@
 //! [`sender`]'s; when to send, repeat and give up is the [outbox](crate::outbox)'s.
 
 mod address;
+#[cfg(test)]
+mod contract;
 mod log;
 mod reply;
 pub mod sender;
@@ -19,7 +21,7 @@ use http::{HeaderMap, StatusCode};
 use payments::{Secret, UnixMillis};
 use runtime::config::{ChannelConfig, ChannelKind, SecretRefError};
 
-pub use reply::{Answer, retry_after};
+pub use reply::{Answer, WAIT_MAX, retry_after};
 pub use sender::Sender;
 
 use crate::page::Message;
@@ -146,6 +148,14 @@ impl Channel {
             Kind::Log => Answer::Accepted,
             Kind::Webhook(_) => webhook::classify(status, headers, now),
             Kind::Slack(_) => slack::classify(status, headers, body, now),
+        }
+    }
+
+    /// The pause after each message: what the receiver documents that it takes.
+    pub fn pace(&self) -> Duration {
+        match &self.kind {
+            Kind::Log | Kind::Webhook(_) => Duration::ZERO,
+            Kind::Slack(_) => Duration::from_secs(1),
         }
     }
 

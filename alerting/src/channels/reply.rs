@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, header};
 use payments::UnixMillis;
 
 /// Longest wait that a reply may ask for: an hour of silence on a paging channel is the channel's loss, not ours.
-const WAIT_MAX: Duration = Duration::from_secs(3_600);
+pub const WAIT_MAX: Duration = Duration::from_secs(3_600);
 
 /// What a reply means.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use payments::UnixMillis;
 use tracing::warn;
 
 use super::address::{NotPublic, PublicOnly, is_private_literal};
@@ -95,15 +94,4 @@ fn unsent(error: &reqwest::Error) -> Answer {
     let cause =
         if std::error::Error::source(error).is_none() { String::new() } else { format!(": {innermost}") };
     Answer::Transient(format!("{kind}{cause}"))
-}
-
-/// A message that says whether a channel works: `TEST` and nothing to act upon.
-pub async fn test(
-    sender: &Sender,
-    channel: &Channel,
-    message: &crate::page::Message,
-    now: UnixMillis,
-) -> Answer {
-    let dedup_key = &message.page.dedup_key;
-    sender.send(channel, &Outgoing { dedup_key, seq: 1, message, minimal: false, now }).await
 }

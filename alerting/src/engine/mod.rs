@@ -5,6 +5,7 @@
 //! only then adopts it: a tick that cannot be written has not happened.
 
 mod degraded;
+mod look_up;
 mod pages;
 mod tick;
 mod watermark;
@@ -29,15 +30,14 @@ pub use watermark::Watermark;
 use crate::observations::Observations;
 use crate::page::Rates;
 use crate::reader::Reader;
-use crate::rules::{Evaluation, Findings, Instants, Rule, Rules, Sample};
+use crate::rules::{Evaluation, Instants, Rule, Rules};
 use crate::state::{CloseReason, Health};
 use crate::storage::{Book, Storage, StorageError, TickChanges};
+use degraded::Sight;
 use tick::{Happening, Tick};
 
-/// Rules evaluated at once: the engine's other queries need a place too.
-const RULES_AT_ONCE: usize = 3;
-/// Pages looked up per tick, at most; further ones go out with less in them.
-const FINDINGS_MAX: usize = 30;
+/// Rules evaluated, and pages looked up, at once: the engine's other queries need a place too.
+const QUERIES_AT_ONCE: usize = 3;
 
 /// What the engine is made of.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub struct Engine {
     pub stale_after_ms: i64,
     /// The memory. Invariant: equal to what is on the disk.
     pub book: Arc<Book>,
+    /// When this process ticked last; `None` before it did: what lies before is downtime.
+    pub ticked_at: Option<UnixMillis>,
 }
 
 /// What one tick came to.
@@ -94,6 +96,7 @@ impl Engine {
                     let lag_ms = report.watermark.and_then(|watermark| watermark.lag_ms(now));
                     let open = report.changes.book.open_incidents();
                     let took = clock.now().since(now);
+                    self.observations.unreadable(self.storage.take_unreadable());
                     self.observations.ticked(took.as_secs_f64() * 1000.0, lag_ms, open);
                     report.changes.transitions.iter().for_each(|t| self.observations.transition(t));
                     if !report.changes.messages.is_empty() {
@@ -111,12 +114,13 @@ impl Engine {
 
     /// One tick at `now`.
     pub async fn step(&mut self, now: UnixMillis) -> Result<StepReport, StorageError> {
-        let mut tick = Tick::new(self.book.as_ref().clone(), now, self.interval);
-        let watermark = match watermark::read(&self.reader, now, self.stale_after_ms).await {
-            Ok(watermark) => Some(watermark),
+        let mut tick = Tick::new(self.book.as_ref().clone(), now, self.interval, self.ticked_at);
+        self.ticked_at = Some(now);
+        let (watermark, clocks_ahead) = match watermark::read(&self.reader, now, self.stale_after_ms).await {
+            Ok((watermark, clocks_ahead)) => (Some(watermark), clocks_ahead),
             Err(error) => {
                 self.observations.heartbeats_failed(&crate::chain(&error));
-                None
+                (None, Vec::new())
             }
         };
         self.close_orphans(&mut tick, watermark);
@@ -127,16 +131,17 @@ impl Engine {
             None => (self.freeze(&mut tick, Health::Error), self.rules.keys().cloned().collect()),
         };
         for (rule_id, rule) in &self.rules {
-            tick.count_failure(rule_id, &rule.hash, failed.contains(rule_id));
+            tick.count_failure(rule_id, &rule.hash, watermark.map(|_| failed.contains(rule_id)));
         }
         let complete_to = watermark.and_then(Watermark::complete_to);
         let instants = Instants { now, complete_to: complete_to.unwrap_or(now) };
-        let findings = self.look_up(&tick, &happenings, instants).await;
-        for (happening, findings) in happenings.iter().zip(findings) {
+        for (happening, findings) in self.look_up(&tick, happenings, instants).await {
             let Some(rule) = self.rules.get(&happening.key.0) else { continue };
-            tick.tell(rule, happening, findings.as_ref(), instants, &self.settings);
+            tick.tell(rule, &happening, findings.as_ref(), instants, &self.settings);
         }
-        degraded::watch(&mut tick, &self.rules, watermark, instants, &self.settings);
+        let sight = Sight { watermark, failed: &failed, clocks_ahead: &clocks_ahead };
+        degraded::watch(&mut tick, &self.rules, &sight, &self.settings);
+        tick.left_out.iter().for_each(|(rule, slices)| self.observations.slices_left_out(rule, *slices));
         tick.forget_quiet(instants.complete_to);
         let changes = Arc::new(tick.into_changes());
         self.storage.commit(Arc::clone(&self.book), Arc::clone(&changes), now).await?;
@@ -148,9 +153,6 @@ impl Engine {
     fn close_orphans(&self, tick: &mut Tick, watermark: Option<Watermark>) {
         let at = watermark.and_then(Watermark::complete_to).unwrap_or(tick.now);
         for rule_id in tick.book.rules.keys().cloned().collect::<Vec<_>>() {
-            if rule_id == DEGRADED {
-                continue;
-            }
             let reason = match self.rules.get(&rule_id) {
                 None => CloseReason::RuleDeleted,
                 Some(rule) if tick.book.rules.get(&rule_id).is_some_and(|known| known.hash != rule.hash) => {
@@ -169,11 +171,14 @@ impl Engine {
         let pending: Vec<BoxFuture<'_, _>> = self
             .rules
             .values()
-            .map(|rule| async move { (rule, rule.evaluate(&self.reader, instants).await) }.boxed())
+            .map(|rule| {
+                let held = tick.held_by(&rule.id);
+                async move { (rule, rule.evaluate(&self.reader, instants, &held).await) }.boxed()
+            })
             .collect();
         let evaluations = stream::iter(pending)
             // In order of the rules, whichever answers first: the same data give the same incident numbers.
-            .buffered(RULES_AT_ONCE)
+            .buffered(QUERIES_AT_ONCE)
             .collect::<Vec<(&Rule, Result<Evaluation, _>)>>()
             .await;
         let (mut happenings, mut failed) = (Vec::new(), Vec::new());
@@ -193,50 +198,6 @@ impl Engine {
 
     fn freeze(&self, tick: &mut Tick, health: Health) -> Vec<Happening> {
         self.rules.values().flat_map(|rule| tick.freeze(rule, health)).collect()
-    }
-
-    /// Looks up what the pages of `happenings` need, where they need anything.
-    async fn look_up(
-        &self,
-        tick: &Tick,
-        happenings: &[Happening],
-        instants: Instants,
-    ) -> Vec<Option<Findings>> {
-        let mut wanted = 0;
-        let mut found = Vec::with_capacity(happenings.len());
-        for happening in happenings {
-            let rule = self.rules.get(&happening.key.0);
-            let sample = happening.sample.as_ref().filter(|_| happening.wants_findings());
-            let (Some(rule), Some(sample)) = (rule, sample) else {
-                found.push(None);
-                continue;
-            };
-            wanted += 1;
-            if wanted > FINDINGS_MAX {
-                found.push(Some(Findings::unknown(sample.measured)));
-                continue;
-            }
-            found
-                .push(Some(self.investigate(rule, sample, tick.known_since(&happening.key), instants).await));
-        }
-        found
-    }
-
-    /// A page goes out whatever could be looked up.
-    async fn investigate(
-        &self,
-        rule: &Rule,
-        sample: &Sample,
-        known_since: Option<UnixMillis>,
-        instants: Instants,
-    ) -> Findings {
-        match rule.investigate(&self.reader, instants, sample, known_since, &self.rates).await {
-            Ok(findings) => findings,
-            Err(error) => {
-                self.observations.findings_failed(&rule.id, &crate::chain(&error));
-                Findings::unknown(sample.measured)
-            }
-        }
     }
 }
 

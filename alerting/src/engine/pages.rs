@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::tick::{Tick, What};
-use crate::page::{Action, DataFreshness, Headline, Links, Measured, Page, clock, title};
+use crate::page::{Action, DataFreshness, Headline, Links, Measured, Page, clock, is_showable, title};
 use crate::rules::{Findings, Instants, Rule, Sample};
 use crate::slice::Slice;
 use crate::state::{CloseReason, Episode, Health, Move};
@@ -76,22 +76,29 @@ pub(super) fn refresh(page: &mut Page, findings: &Findings, instants: Instants, 
 
 pub(super) fn freshness(instants: Instants) -> DataFreshness {
     let lag_ms = u64::try_from(instants.now.since(instants.complete_to).as_millis()).unwrap_or(0);
-    DataFreshness { complete_to: instants.complete_to, lag_ms, frozen: None }
+    DataFreshness { complete_to: Some(instants.complete_to), lag_ms: Some(lag_ms), frozen: None }
+}
+
+/// What happened, and what was learnt of it.
+pub(super) struct News<'a> {
+    pub(super) what: &'a What,
+    pub(super) sample: Option<&'a Sample>,
+    /// Whether the page's numbers are of this tick.
+    pub(super) is_refreshed: bool,
 }
 
 /// Whether channels are told of it, and how.
 pub(super) fn telling(
-    what: &What,
+    news: &News<'_>,
     tracked: &Tracked,
     page: Option<&Page>,
-    sample: Option<&Sample>,
     now: UnixMillis,
     rule: &Rule,
 ) -> Option<(Action, String)> {
-    let page = page?;
+    let (page, sample) = (page?, news.sample);
     let update = |words: &str| Some((Action::Update, format!("Update {} UTC: {words}", clock(now))));
     let measured = |measured: Measured| measured.in_full(rule.measure_words());
-    match what {
+    match news.what {
         What::Moved { how: Move::Fired, .. } => Some((Action::Trigger, String::new())),
         What::Moved { how: Move::Resolved(_), .. } => {
             Some((Action::Resolve, resolved_line(page, sample, now, rule)))
@@ -106,7 +113,8 @@ pub(super) fn telling(
             update(&format!("⚠ frozen: {}; last known {}", frozen_words(*health), measured(page.now)))
         }
         What::Moved { how: Move::FreshnessRegained, .. } => {
-            update("data are back; the numbers are current again")
+            let current = if news.is_refreshed { "; the numbers are current again" } else { "" };
+            update(&format!("data are back{current}"))
         }
         What::Retired { .. } => Some((Action::Resolve, closed_line(CloseReason::SliceRetired, now))),
         What::Refresh if Tick::has_news(tracked, page, now) => {
@@ -153,7 +161,8 @@ fn frozen_words(health: Health) -> &'static str {
     }
 }
 
-/// Where to look, about `slice` from an hour before `since`.
+/// Where to look, from an hour before `since`. The board's address carries the slice, although today's board shows
+/// everything; the command cuts by it.
 pub(super) fn links(slice: &Slice, since: UnixMillis, runbook: &str, settings: &PageSettings) -> Links {
     let mut board =
         format!("{}/?from={}", settings.public_url.trim_end_matches('/'), since.0 - BOARD_BEFORE_MS);
@@ -163,15 +172,12 @@ pub(super) fn links(slice: &Slice, since: UnixMillis, runbook: &str, settings: &
     Links { board, runbook: runbook.to_owned(), events: events_command(slice, since) }
 }
 
-/// A command to copy into a shell. A value that could mean anything else to a shell is left out of it.
+/// A command to copy into a POSIX shell. Values are quoted; one that a page could not show as it is (control and
+/// direction characters, very long ones) is left out.
 fn events_command(slice: &Slice, since: UnixMillis) -> String {
     let mut command = format!("tillwatch events --from {}", since.minute());
-    let harmless = |value: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || " ._-".contains(c);
-        !value.is_empty() && value.len() <= 64 && value.chars().all(plain)
-    };
-    for (dimension, value) in slice.values().filter(|(_, value)| harmless(value)) {
-        let _ = write!(command, " --where {}='{value}'", dimension.name());
+    for (dimension, value) in slice.values().filter(|(_, value)| is_showable(value)) {
+        let _ = write!(command, " --where {}='{}'", dimension.name(), value.replace('\'', r"'\''"));
     }
     command
 }
@@ -199,6 +205,7 @@ struct Details<'a> {
     incident_id: u64,
     dedup_key: &'a str,
     slice: BTreeMap<&'static str, &'a str>,
+    runbook: &'a str,
     since: Option<String>,
     paged_at: Option<String>,
     impact: String,
@@ -229,6 +236,7 @@ pub(super) fn details(
         incident_id: page.map_or(0, |page| page.incident_id),
         dedup_key: page.map_or("", |page| page.dedup_key.as_str()),
         slice: tracked.slice.values().map(|(dimension, value)| (dimension.name(), value)).collect(),
+        runbook: page.map_or("", |page| page.links.runbook.as_str()),
         since: page.and_then(|page| page.since).map(|since| since.to_string()),
         paged_at: page.map(|page| page.paged_at.to_string()),
         impact: page.map_or_else(String::new, |page| page.impact.in_full()),

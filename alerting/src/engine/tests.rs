@@ -2,5 +2,7 @@
 
 mod alarms;
 mod blind;
+mod degraded;
+mod news;
 mod restart;
 mod world;

@@ -1,14 +1,14 @@
 //! One tick's work on a copy of the memory: judging samples, moving slices, collecting what must be written. Pure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use payments::UnixMillis;
 
 use super::pages::{self, PageSettings};
 use crate::page::{Action, Message, Page};
-use crate::rules::{Evaluation, Findings, Instants, Rule, Sample};
-use crate::state::{CloseReason, Health, Move, Reading, Timing};
+use crate::rules::{Evaluation, Findings, Held, Instants, Rule, Sample};
+use crate::state::{CloseReason, Health, Move, Phase, Reading, Timing};
 use crate::storage::transitions::Transition;
 use crate::storage::{Book, TickChanges, Tracked};
 
@@ -18,8 +18,6 @@ const REFRESH_MS: i64 = 60_000;
 const TELL_MS: i64 = 30 * 60_000;
 /// A doubled cost is told, but not more often than this.
 const TELL_DOUBLED_MS: i64 = 120_000;
-/// A slice without data for this long is retired.
-const RETIRE_MS: i64 = 24 * 3_600_000;
 /// Slices of one rule that may be open or pending at once: beyond it something else is wrong.
 const TRACKED_MAX: usize = 1_000;
 
@@ -52,7 +50,7 @@ pub(super) enum What {
 }
 
 impl What {
-    fn is_fired(&self) -> bool {
+    pub(super) fn is_fired(&self) -> bool {
         matches!(self, Self::Moved { how: Move::Fired, .. })
     }
 }
@@ -62,7 +60,14 @@ impl Happening {
         match &self.what {
             What::Refresh => true,
             What::Moved { how, .. } => {
-                matches!(how, Move::Fired | Move::Improving | Move::Relapsed | Move::Resolved(_))
+                matches!(
+                    how,
+                    Move::Fired
+                        | Move::Improving
+                        | Move::Relapsed
+                        | Move::Resolved(_)
+                        | Move::FreshnessRegained
+                )
             }
             What::Retired { .. } => false,
         }
@@ -73,40 +78,95 @@ impl Happening {
 pub(super) struct Tick {
     pub(super) now: UnixMillis,
     pub(super) book: Book,
+    /// Slices that breached but are not watched, because too many of their rule are: how many, by rule.
+    pub(super) left_out: BTreeMap<String, usize>,
+    /// Whether this process ticked last longer ago than it should have.
+    pub(super) is_late: bool,
+    /// Whether this is the process's first tick.
+    pub(super) after_downtime: bool,
     gap_ms_max: u64,
     transitions: Vec<Transition>,
     messages: Vec<(String, Message)>,
 }
 
 impl Tick {
-    pub(super) fn new(book: Book, now: UnixMillis, interval: Duration) -> Self {
+    /// A tick at `now` of a process that ticked last at `ticked_at`.
+    pub(super) fn new(
+        book: Book,
+        now: UnixMillis,
+        interval: Duration,
+        ticked_at: Option<UnixMillis>,
+    ) -> Self {
         // Four missed ticks, or a minute, are a gap rather than jitter.
         let gap_ms_max =
             u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).saturating_mul(4).max(60_000);
-        Self { now, book, gap_ms_max, transitions: Vec::new(), messages: Vec::new() }
+        let is_late = ticked_at.is_some_and(|last| now.since(last).as_millis() > u128::from(gap_ms_max));
+        let mut tick = Self {
+            now,
+            book,
+            left_out: BTreeMap::new(),
+            is_late,
+            after_downtime: ticked_at.is_none(),
+            gap_ms_max,
+            transitions: Vec::new(),
+            messages: Vec::new(),
+        };
+        tick.set_back();
+        tick
+    }
+
+    /// Nothing that is remembered lies ahead of now, or a clock that was set back would stop everything until then.
+    fn set_back(&mut self) {
+        let now = self.now;
+        for tracked in self.book.slices.values_mut() {
+            tracked.state.set_back(now);
+            tracked.told_at = tracked.told_at.min(now);
+            tracked.refreshed_at = tracked.refreshed_at.min(now);
+        }
+        self.book.watch.sighted_to = self.book.watch.sighted_to.map(|to| to.min(now));
     }
 
     pub(super) fn into_changes(self) -> TickChanges {
         TickChanges { book: self.book, transitions: self.transitions, messages: self.messages }
     }
 
-    pub(super) fn gap_ms_max(&self) -> u64 {
-        self.gap_ms_max
+    /// The timers of what must last `for_ms` and `recover_for_ms`.
+    pub(super) fn timing(&self, for_ms: u64, recover_for_ms: u64) -> Timing {
+        let (gap_ms_max, after_downtime) = (self.gap_ms_max, self.after_downtime);
+        Timing { for_ms, recover_for_ms, gap_ms_max, after_downtime }
     }
 
     pub(super) fn failures(&self, rule_id: &str) -> u32 {
         self.book.rules.get(rule_id).map_or(0, |record| record.failures)
     }
 
-    /// Counts failed evaluations in a row.
-    pub(super) fn count_failure(&mut self, rule_id: &str, hash: &str, failed: bool) {
+    /// Counts failed evaluations in a row; `None` when the rule was not tried.
+    pub(super) fn count_failure(&mut self, rule_id: &str, hash: &str, failed: Option<bool>) {
         let record = self.book.rules.entry(rule_id.to_owned()).or_default();
         hash.clone_into(&mut record.hash);
-        record.failures = if failed { record.failures.saturating_add(1) } else { 0 };
+        record.failures = match failed {
+            Some(true) => record.failures.saturating_add(1),
+            Some(false) => 0,
+            None => record.failures,
+        };
     }
 
-    pub(super) fn known_since(&self, key: &Key) -> Option<UnixMillis> {
-        self.book.slices.get(key)?.page.as_ref()?.since
+    /// What is known of a slice that is open or pending.
+    pub(super) fn held(&self, key: &Key) -> Option<Held> {
+        let tracked = self.book.slices.get(key).filter(|tracked| tracked.state.phase != Phase::Inactive)?;
+        let page = tracked.page.as_ref();
+        Some(Held {
+            slice: tracked.slice.clone(),
+            is_open: tracked.state.phase.is_open(),
+            since: page.and_then(|page| page.since),
+            usual: page.and_then(|page| page.usual),
+            accrued: tracked.accrued.clone(),
+        })
+    }
+
+    /// All of a rule.
+    pub(super) fn held_by(&self, rule_id: &str) -> Vec<Held> {
+        self.keys_of(rule_id).iter().filter_map(|key| self.held(key)).collect()
     }
 
     /// Moves every slice of `rule` that has a sample, or had one.
@@ -119,7 +179,11 @@ impl Tick {
             seen.insert(key.clone());
             let is_new = !self.book.slices.contains_key(&key);
             let is_quiet = sample.verdict != Some(crate::state::Verdict::Breach);
-            if is_new && (is_quiet || self.tracked(&rule.id) >= TRACKED_MAX) {
+            if is_new && is_quiet {
+                continue;
+            }
+            if is_new && self.tracked(&rule.id) >= TRACKED_MAX {
+                *self.left_out.entry(rule.id.clone()).or_default() += 1;
                 continue;
             }
             let happening = self.step(rule, key, at, reading, Some(sample));
@@ -163,14 +227,14 @@ impl Tick {
         reading: Reading,
         sample: Option<&Sample>,
     ) -> Option<Happening> {
-        let timing = rule.timing(self.gap_ms_max);
+        let timing = self.timing(rule.for_s * 1000, rule.recover_for_s * 1000);
         let slice = sample.map(|sample| sample.slice.clone());
         let (from, moved) = self.step_key(&key, slice, at, reading, timing)?;
         let tracked = self.book.slices.get_mut(&key)?;
         let state = &tracked.state;
         let what = match moved {
             Some(how) => What::Moved { from, how },
-            None if state.health == Health::NoData && self.now.0 - state.health_since.0 > RETIRE_MS => {
+            None if state.is_retired(self.now) => {
                 tracked.state.abandon(at)?;
                 What::Retired { from }
             }
@@ -220,13 +284,19 @@ impl Tick {
         let Happening { key, what, sample, .. } = happening;
         let page = self.page(rule, happening, findings, instants, settings);
         let Some(tracked) = self.book.slices.get_mut(key) else { return };
-        if findings.is_some() {
+        // What could not be looked up is due again at the next tick.
+        if findings.is_some_and(|findings| findings.since.is_some()) {
             tracked.refreshed_at = self.now;
         }
         if what.is_fired() {
             tracked.channels.clone_from(&rule.channels);
+            tracked.accrued = None;
         }
-        let telling = pages::telling(what, tracked, page.as_ref(), sample.as_ref(), self.now, rule);
+        if let Some(accrued) = findings.and_then(|findings| findings.accrued.clone()) {
+            tracked.accrued = Some(accrued);
+        }
+        let news = pages::News { what, sample: sample.as_ref(), is_refreshed: findings.is_some() };
+        let telling = pages::telling(&news, tracked, page.as_ref(), self.now, rule);
         let told = telling.is_some();
         if told {
             tracked.told_at = self.now;
@@ -302,7 +372,8 @@ impl Tick {
         });
     }
 
-    /// Ends everything of a rule that was edited or is gone.
+    /// Ends everything of a rule that was edited or is gone. What ended is remembered as after any other end: the
+    /// same incident is re-opened if it fires again.
     pub(super) fn close_rule(&mut self, rule_id: &str, reason: CloseReason, at: UnixMillis) {
         for key in self.keys_of(rule_id) {
             let Some(tracked) = self.book.slices.get_mut(&key) else { continue };
@@ -314,7 +385,6 @@ impl Tick {
                 self.record(&key, Some(from), reason.name(), at, Some(&page));
                 self.queue(&channels, Action::Resolve, pages::closed_line(reason, self.now), page);
             }
-            self.book.slices.remove(&key);
         }
         self.book.rules.remove(rule_id);
     }

@@ -9,7 +9,7 @@ use runtime::{Lifecycle, SharedClock};
 use tokio::sync::Notify;
 
 use super::{backoff, plan};
-use crate::channels::{Answer, Channel, Outgoing, Sender};
+use crate::channels::{Answer, Channel, Outgoing, Sender, WAIT_MAX};
 use crate::observations::Observations;
 use crate::page::{Action, Message, clock};
 use crate::storage::outbox::{Fate, Line, Waiting};
@@ -35,6 +35,8 @@ pub struct Courier {
     pub observations: Arc<Observations>,
     /// For jitter.
     pub rng: StdRng,
+    /// The channel is left alone until then: it asked for that, or takes no more at once.
+    pub not_before: UnixMillis,
 }
 
 /// What one step did.
@@ -74,6 +76,11 @@ impl Courier {
 
     /// Sends at most one message.
     pub async fn step(&mut self, now: UnixMillis) -> Result<Progress, StorageError> {
+        // What was asked of us was asked at most an hour ago: more than that is a clock that was set back.
+        self.not_before = self.not_before.min(now.plus(WAIT_MAX));
+        if now < self.not_before {
+            return Ok(Progress::Idle);
+        }
         let Some(line) = self.storage.due(self.channel.name.clone(), now).await? else {
             return Ok(Progress::Idle);
         };
@@ -89,6 +96,11 @@ impl Courier {
         let message = Message { action, ..row.message.clone() };
         let (answer, minimal) = self.send(&line, row, &message, now).await;
         self.observations.delivery(&self.channel.name, action, &answer);
+        self.not_before = now.plus(match &answer {
+            // Who asks one page to wait asks them all.
+            Answer::RetryAfter(wait) => *wait,
+            _ => self.channel.pace(),
+        });
         // A retried combination of trigger and resolve must find both again.
         if !matches!(answer, Answer::Accepted) {
             fates.clear();

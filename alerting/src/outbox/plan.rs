@@ -1,7 +1,7 @@
 //! What of a page's waiting messages is still worth sending. Pure.
 
 use crate::page::Action;
-use crate::storage::outbox::Line;
+use crate::storage::outbox::{Line, Waiting};
 
 /// What to do next for one page on one channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,8 @@ pub struct Plan {
 ///
 /// Invariant: nothing of a page is sent before its trigger, and a resolve is sent only to a channel that has
 /// accepted something of the page before. An unsent trigger is never dropped for an update; with the resolve
-/// already waiting, both become one note and nobody is woken for what is over.
+/// already waiting, both become one note and nobody is woken for what is over. Where the trigger was given up, the
+/// next news of the page is its trigger: the incident is still open, and the channel knows nothing of it.
 pub fn plan(line: &Line) -> Plan {
     let ids = || line.waiting.iter().map(|row| row.id);
     let find = |action: Action| line.waiting.iter().find(|row| row.message.action == action);
@@ -38,8 +39,9 @@ pub fn plan(line: &Line) -> Plan {
         return Plan { superseded: Vec::new(), send: Some((trigger.id, Action::Trigger)) };
     }
     let newest = line.waiting.last();
+    let told_as = |row: &Waiting| if line.delivered_before { row.message.action } else { Action::Trigger };
     Plan {
         superseded: ids().filter(|id| newest.is_some_and(|row| row.id != *id)).collect(),
-        send: newest.map(|row| (row.id, row.message.action)),
+        send: newest.map(|row| (row.id, told_as(row))),
     }
 }

@@ -100,6 +100,7 @@ fn courier(
         sender: Sender::new().unwrap(),
         observations: Arc::new(Observations::new(&Telemetry::for_tests().unwrap().meter("alerting"))),
         rng: StdRng::seed_from_u64(1),
+        not_before: UnixMillis::default(),
     }
 }
 
@@ -267,6 +268,63 @@ async fn a_message_is_given_up_after_the_channels_patience() {
 }
 
 #[tokio::test]
+async fn a_note_about_one_channel_never_reopens_the_page_at_another() {
+    let down: Vec<Reply> = vec![(503, &[], ""); 200];
+    let mut slack = Post::new(ChannelKind::Slack, &down).await;
+    let page = |action| message(action, outage());
+    let both = |action| vec![("pager".to_owned(), page(action)), ("hook".to_owned(), page(action))];
+    slack.commit(both(Action::Trigger)).await;
+    slack.deliver().await;
+    // Both are told the end; then Slack's is given up, long after the other has it.
+    slack.now = slack.now.plus(Duration::from_secs(600));
+    slack.commit(both(Action::Resolve)).await;
+    while let Some(pause) = slack.next_due_in().await {
+        slack.later(Duration::from_secs_f64(pause.max(0.0) + 0.001)).await;
+    }
+    assert!(slack.now.since(ONSET) >= Duration::from_secs(3_600), "given up");
+    let hook = slack.courier.storage.due("hook".to_owned(), slack.now).await.unwrap().unwrap();
+    let waiting: Vec<Action> = hook.waiting.iter().map(|row| row.message.action).collect();
+    assert_eq!(waiting, [Action::Trigger, Action::Resolve], "and nothing after its end");
+}
+
+#[tokio::test]
+async fn a_page_that_was_given_up_is_told_anew_with_the_next_news() {
+    let refused: Reply = (400, &[], "invalid_payload");
+    let mut post = Post::new(ChannelKind::Webhook, &[refused, refused]).await;
+    post.queue(&[Action::Trigger]).await;
+    assert_eq!(post.deliver().await, ["permanent_payload"]);
+    post.queue(&[Action::Update]).await;
+    assert_eq!(post.later(Duration::from_secs(60)).await, ["accepted"]);
+    assert_eq!(post.receiver.types().last().unwrap(), "alert.triggered");
+}
+
+/// Another page.
+fn other(action: Action) -> Message {
+    let page = crate::page::Page { dedup_key: "0".repeat(32), ..outage() };
+    message(action, page)
+}
+
+#[tokio::test]
+async fn a_channel_that_asks_to_wait_is_left_alone_by_every_page() {
+    let mut post = Post::new(ChannelKind::Webhook, &[(429, &[("retry-after", "7")], "")]).await;
+    post.queue(&[Action::Trigger]).await;
+    post.commit(vec![("pager".to_owned(), other(Action::Trigger))]).await;
+    assert_eq!(post.deliver().await, ["retry_after"], "the second page waits too");
+    assert_eq!(post.later(Duration::from_millis(6_900)).await, [""; 0]);
+    assert_eq!(post.later(Duration::from_millis(100)).await, ["accepted", "accepted"]);
+}
+
+#[tokio::test]
+async fn slack_gets_one_message_a_second() {
+    let mut post = Post::new(ChannelKind::Slack, &[]).await;
+    post.queue(&[Action::Trigger]).await;
+    post.commit(vec![("pager".to_owned(), other(Action::Trigger))]).await;
+    assert_eq!(post.deliver().await, ["accepted"]);
+    assert_eq!(post.later(Duration::from_millis(900)).await, [""; 0]);
+    assert_eq!(post.later(Duration::from_millis(100)).await, ["accepted"]);
+}
+
+#[tokio::test]
 async fn a_channel_that_hangs_delays_no_other() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
@@ -367,11 +425,14 @@ fn no_order_of_messages_sends_a_resolve_first() {
     };
     use Action::{Missed, Resolve, Trigger, Update};
     type Case<'a> = (&'a [Action], bool, Vec<i64>, Option<(i64, Action)>);
-    let cases: [Case<'_>; 7] = [
+    let cases: [Case<'_>; 9] = [
         (&[Trigger], false, vec![], Some((1, Trigger))),
         (&[Trigger, Update, Update], false, vec![], Some((1, Trigger))),
         (&[Update, Update, Update], true, vec![1, 2], Some((3, Update))),
         (&[Update, Resolve], true, vec![1], Some((2, Resolve))),
+        // Its trigger was given up.
+        (&[Update, Update], false, vec![1], Some((2, Trigger))),
+        (&[Update, Resolve], false, vec![1, 2], None),
         (&[Trigger, Update, Resolve], false, vec![1, 2], Some((3, Missed))),
         (&[Resolve], false, vec![1], None),
         (&[], true, vec![], None),

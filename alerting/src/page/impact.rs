@@ -37,6 +37,15 @@ pub struct MoneyImpact {
     pub unconverted_currencies: Vec<String>,
 }
 
+/// What an incident cost up to some minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accrued {
+    /// The minute at which the rest begins.
+    pub to: UnixMillis,
+    /// The cost before it.
+    pub impact: Impact,
+}
+
 /// Money of one minute in one currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoneyMinute {
@@ -74,6 +83,22 @@ impl Impact {
     /// Nothing can be estimated, and why.
     pub fn unknown(why: impl Into<String>) -> Self {
         Self { unknown: why.into(), ..Self::default() }
+    }
+
+    /// This and what came `later`, whose rate is the present one.
+    #[must_use]
+    pub fn plus(&self, later: &Self) -> Self {
+        let payments = match (self.payments, later.payments) {
+            (Some(before), Some(later)) => Some(before + later),
+            (before, later) => before.or(later),
+        };
+        let money = match (&self.money, &later.money) {
+            (Some(before), Some(later)) => Some(before.plus(later)),
+            (Some(before), None) => Some(MoneyImpact { per_minute: 0.0, ..before.clone() }),
+            (None, later) => later.clone(),
+        };
+        let unknown = if money.is_some() { String::new() } else { later.unknown.clone() };
+        Self { payments, money, unknown }
     }
 
     /// `~$1.8k/min` for a title; empty when unknown or nothing.
@@ -144,24 +169,44 @@ impl MoneyImpact {
         format!("; not counted: {} failure{plural} in {currencies} (no exchange rate)", self.unconverted)
     }
 
+    fn plus(&self, later: &Self) -> Self {
+        let mut currencies = self.unconverted_currencies.clone();
+        currencies.extend(later.unconverted_currencies.iter().cloned());
+        currencies.sort();
+        currencies.dedup();
+        Self {
+            currency: later.currency.clone(),
+            per_minute: later.per_minute,
+            so_far: self.so_far + later.so_far,
+            unconverted: self.unconverted + later.unconverted,
+            unconverted_currencies: currencies,
+        }
+    }
+
     fn currency(&self) -> Currency {
         Currency::parse(&self.currency).unwrap_or(Currency::USD)
     }
 }
 
-/// The money of an incident that began in minute `onset`, with data complete to `end`: what failed since, less what
-/// would have failed at the usual share of the amounts attempted. `usual` is the share of attempts that usually fail,
-/// for currencies in which nothing was attempted before the onset.
-pub fn estimate(
-    minutes: &[MoneyMinute],
-    onset: UnixMillis,
-    end: UnixMillis,
-    usual: f64,
-    rates: &Rates,
-) -> Option<MoneyImpact> {
-    let after_onset = UnixMillis(onset.0 + MINUTE_MS);
-    let steady = if end.0 - after_onset.0 >= STEADY_MS_MIN { after_onset } else { onset };
-    let steady_minutes = (end.0 - steady.0).max(STEADY_MS_MIN) as f64 / MINUTE_MS as f64;
+/// The minutes of which a cost is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first minute: of the incident, or of the part of it that is asked for. What lies before is the reference.
+    pub since: UnixMillis,
+    /// The first minute of the window in which the present rate is measured.
+    pub recent: UnixMillis,
+    /// Where the data, or the part, end.
+    pub end: UnixMillis,
+}
+
+/// The money of `span`: what failed in it, less what would have failed at the usual share of the amounts attempted.
+/// `usual` is the share of attempts that usually fail, for currencies in which nothing was attempted before.
+pub fn estimate(minutes: &[MoneyMinute], span: Span, usual: f64, rates: &Rates) -> Option<MoneyImpact> {
+    let Span { since, recent, end } = span;
+    let after_since = UnixMillis(since.0 + MINUTE_MS);
+    let steady = if end.0 - after_since.0 >= STEADY_MS_MIN { after_since } else { since };
+    let recent = recent.max(steady);
+    let recent_minutes = (end.0 - recent.0).max(STEADY_MS_MIN) as f64 / MINUTE_MS as f64;
     let mut impact = MoneyImpact {
         currency: rates.reporting.as_str().to_owned(),
         per_minute: 0.0,
@@ -172,22 +217,22 @@ pub fn estimate(
     let codes: BTreeSet<&str> = minutes.iter().map(|minute| minute.currency.as_str()).collect();
     let mut counted = false;
     for code in codes {
-        let of_code = || minutes.iter().filter(|minute| minute.currency == code);
-        let failures: u64 = of_code().filter(|m| m.minute >= onset).map(|m| m.failures).sum();
-        let reference = sums(of_code().filter(|m| m.minute < onset));
+        let of_code = || minutes.iter().filter(|minute| minute.currency == code && minute.minute < end);
+        let failures: u64 = of_code().filter(|m| m.minute >= since).map(|m| m.failures).sum();
+        let reference = sums(of_code().filter(|m| m.minute < since));
         let share = if reference.1 > 0.0 { reference.0 / reference.1 } else { usual };
         let excess = |from: UnixMillis| {
             let (failed, attempted) = sums(of_code().filter(|m| m.minute >= from));
             (failed - share * attempted).max(0.0)
         };
         let converted = Currency::parse(code).and_then(|currency| {
-            Some((rates.convert(excess(steady), currency)?, rates.convert(excess(onset), currency)?))
+            Some((rates.convert(excess(recent), currency)?, rates.convert(excess(since), currency)?))
         });
         match converted {
-            Some((since_steady, since_onset)) => {
+            Some((recently, in_all)) => {
                 counted |= failures > 0;
-                impact.per_minute += since_steady / steady_minutes;
-                impact.so_far += since_onset;
+                impact.per_minute += recently / recent_minutes;
+                impact.so_far += in_all;
             }
             None if failures > 0 => {
                 impact.unconverted += failures;
@@ -227,30 +272,42 @@ mod tests {
         }
     }
 
+    /// The cost since minute `since` of data complete to minute `end`, at the rate of the last two minutes.
+    fn cost(minutes: &[MoneyMinute], since: i64, end: i64, usual: f64) -> Option<MoneyImpact> {
+        let at = |index: i64| UnixMillis(index * MINUTE_MS);
+        let span = Span { since: at(since), recent: at(end - 2), end: at(end) };
+        estimate(minutes, span, usual, &rates())
+    }
+
     #[test]
     fn the_usual_share_is_not_a_loss() {
         let mut minutes: Vec<_> = (0..60).map(|index| minute(index, "USD", 1_000, 10_000)).collect();
         minutes.extend((60..63).map(|index| minute(index, "USD", 9_000, 10_000)));
-        let at = UnixMillis(63 * MINUTE_MS);
-        let impact = estimate(&minutes, UnixMillis(60 * MINUTE_MS), at, 0.1, &rates()).unwrap();
+        let impact = cost(&minutes, 60, 63, 0.1).unwrap();
         assert!((impact.so_far - 240.0).abs() < 0.01, "{impact:?}");
         assert!((impact.per_minute - 80.0).abs() < 0.01, "{impact:?}");
     }
 
     #[test]
+    fn the_rate_is_the_present_one_and_the_sum_is_of_all() {
+        let mut minutes: Vec<_> = (0..60).map(|index| minute(index, "USD", 2_000, 10_000)).collect();
+        minutes.extend((60..64).map(|index| minute(index, "USD", 9_000, 10_000)));
+        let impact = cost(&minutes, 0, 64, 0.1).unwrap();
+        assert!((impact.per_minute - 80.0).abs() < 0.01, "it became worse after an hour: {impact:?}");
+        assert!((impact.so_far - (60.0 * 10.0 + 4.0 * 80.0)).abs() < 0.01, "{impact:?}");
+    }
+
+    #[test]
     fn each_currency_is_converted_with_its_own_minor_unit() {
         let minutes = [minute(60, "EUR", 10_000, 10_000), minute(60, "JPY", 5_000, 5_000)];
-        let impact =
-            estimate(&minutes, UnixMillis(60 * MINUTE_MS), UnixMillis(61 * MINUTE_MS), 0.0, &rates())
-                .unwrap();
+        let impact = cost(&minutes, 60, 61, 0.0).unwrap();
         assert!((impact.so_far - 250.0).abs() < 0.01, "{impact:?}");
     }
 
     #[test]
     fn a_currency_without_a_rate_is_counted_and_named() {
         let minutes = [minute(60, "USD", 10_000, 10_000), minute(60, "BRL", 500, 500)];
-        let at = UnixMillis(61 * MINUTE_MS);
-        let impact = estimate(&minutes, UnixMillis(60 * MINUTE_MS), at, 0.0, &rates()).unwrap();
+        let impact = cost(&minutes, 60, 61, 0.0).unwrap();
         assert_eq!(
             (impact.unconverted, impact.unconverted_currencies.as_slice()),
             (1, &["BRL".to_owned()][..])
@@ -261,8 +318,7 @@ mod tests {
 
     #[test]
     fn without_amounts_there_is_no_estimate() {
-        let at = UnixMillis(61 * MINUTE_MS);
-        assert_eq!(estimate(&[], UnixMillis(0), at, 0.1, &rates()), None);
+        assert_eq!(cost(&[], 0, 61, 0.1), None);
         assert_eq!(Impact::unknown("no amounts").in_full(), "impact not estimable (no amounts)");
         assert_eq!(Impact::unknown("no amounts").in_title(), "");
     }

@@ -15,12 +15,12 @@ pub(crate) mod tests;
 use payments::UnixMillis;
 use serde::{Deserialize, Serialize};
 
-pub use impact::{Impact, MoneyImpact, MoneyMinute, Rates, estimate};
-pub use number::{clock, count, day_clock, duration, millis, money, per_minute, percent, share};
+pub use impact::{Accrued, Impact, MoneyImpact, MoneyMinute, Rates, Span, estimate};
+pub use number::{clock, clock_after, count, day_clock, duration, millis, money, per_minute, percent, share};
 pub use text::{body_lines, full_text, minimal_text};
 pub(crate) use text::{footer, message_title};
 pub use title::{Headline, TITLE_CHARS_MAX, resolved_title, title};
-pub use words::{OUTSIDE_CHARS_MAX, outside};
+pub use words::{OUTSIDE_CHARS_MAX, is_showable, outside, outside_id};
 
 /// How urgent a page is.
 #[derive(
@@ -113,13 +113,13 @@ pub struct CodeExcess {
     pub excess: f64,
 }
 
-/// How current the data behind the page are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// How current the data behind the page are. What providers hold back is not in it: nobody can know that here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataFreshness {
-    /// Everything that arrived before this is in the numbers.
-    pub complete_to: UnixMillis,
-    /// How far that was behind the clock, in milliseconds.
-    pub lag_ms: u64,
+    /// Everything that arrived here before this is in the numbers; `None` when that is not known.
+    pub complete_to: Option<UnixMillis>,
+    /// How far that was behind the clock, in milliseconds: our own delay.
+    pub lag_ms: Option<u64>,
     /// Why the incident stands still, if it does: `stale`, `no_data`, `error`.
     pub frozen: Option<crate::state::Health>,
 }
@@ -127,11 +127,11 @@ pub struct DataFreshness {
 /// Where to look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Links {
-    /// The board, opened on the slice and an hour before the onset.
+    /// The board. Its address carries the slice and an hour before the onset, for a board that can show a part.
     pub board: String,
     /// The runbook: an address, or a path in the repository.
     pub runbook: String,
-    /// A command that lists the events behind the page.
+    /// A command that lists the events behind the page; empty when there are none.
     pub events: String,
 }
 
@@ -193,6 +193,13 @@ pub struct Page {
     pub notes: Vec<String>,
 }
 
+impl Page {
+    /// Whether it is about alerting itself rather than about payments.
+    pub fn is_of_alerting(&self) -> bool {
+        self.rule == crate::engine::DEGRADED
+    }
+}
+
 /// What happened to the incident that a channel should tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
@@ -206,8 +213,6 @@ pub enum Action {
     Resolve,
     /// It began and ended while the channel could not be reached: one note, no page.
     Missed,
-    /// Somebody tests the channel.
-    Test,
 }
 
 impl Action {

@@ -70,10 +70,16 @@ pub fn clock(at: UnixMillis) -> String {
     text.get(11..16).unwrap_or(&text).to_owned()
 }
 
-/// `14:02:10`, UTC.
+/// `2026-11-22 14:02`, UTC.
 pub fn day_clock(at: UnixMillis) -> String {
     let text = at.to_string();
-    text.get(11..19).unwrap_or(&text).to_owned()
+    text.get(..16).unwrap_or(&text).replace('T', " ")
+}
+
+/// `14:02` on the day of `reference`, `2026-11-22 14:02` on any other.
+pub fn clock_after(at: UnixMillis, reference: UnixMillis) -> String {
+    let day = |at: UnixMillis| at.to_string().get(..10).map(str::to_owned);
+    if day(at) == day(reference) { clock(at) } else { day_clock(at) }
 }
 
 impl Measured {
@@ -86,7 +92,8 @@ impl Measured {
             }
             Self::PerMinute { rate } => format!("{} {what}", per_minute(rate)).trim_end().to_owned(),
             Self::Silence { ms } => format!("nothing for {}", duration(ms)),
-            Self::BlindRules { count } => format!("{count} rules cannot be evaluated"),
+            Self::BlindRules { count: 1 } => "1 rule concerned".to_owned(),
+            Self::BlindRules { count } => format!("{count} rules concerned"),
         }
     }
 
@@ -199,6 +206,9 @@ mod tests {
     fn times_are_utc() {
         let at = UnixMillis::from_rfc3339("2026-11-22T14:02:10+01:00").unwrap();
         assert_eq!(clock(at), "13:02");
-        assert_eq!(day_clock(at), "13:02:10");
+        assert_eq!(day_clock(at), "2026-11-22 13:02");
+        assert_eq!(clock_after(at, at), "13:02");
+        let midnight = UnixMillis::from_rfc3339("2026-11-23T00:00:00Z").unwrap();
+        assert_eq!(clock_after(at, midnight), "2026-11-22 13:02");
     }
 }

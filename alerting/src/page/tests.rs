@@ -55,7 +55,11 @@ pub(crate) fn outage_of(issuer: &str) -> Page {
             runbook: "docs/runbooks/issuer-declines.md".to_owned(),
             events: "tillwatch events --since 2026-11-22T14:02:00Z".to_owned(),
         },
-        data: DataFreshness { complete_to: UnixMillis(ONSET.0 + 148_000), lag_ms: 2_000, frozen: None },
+        data: DataFreshness {
+            complete_to: Some(UnixMillis(ONSET.0 + 148_000)),
+            lag_ms: Some(2_000),
+            frozen: None,
+        },
         notes: Vec::new(),
     }
 }
@@ -78,7 +82,7 @@ pub(crate) fn message(action: Action, page: Page) -> Message {
     let (line, after) = match action {
         Action::Update => ("Update 14:12 UTC: improving, 24% (12/50) now", 10),
         Action::Resolve | Action::Missed => ("Back to 13% (41/320), usual 12%. Confirmed 14:40 UTC.", 38),
-        Action::Trigger | Action::Test => ("", 2),
+        Action::Trigger => ("", 2),
     };
     Message { action, line: line.to_owned(), at: UnixMillis(ONSET.0 + after * MINUTE), page }
 }
@@ -105,8 +109,8 @@ fn what_is_not_known_is_said_to_be_unknown() {
         samples: Vec::new(),
         slice: Vec::new(),
         data: DataFreshness {
-            complete_to: ONSET,
-            lag_ms: 720_000,
+            complete_to: Some(ONSET),
+            lag_ms: Some(720_000),
             frozen: Some(crate::state::Health::Stale),
         },
         headline: Headline { before: "Declines 29%".to_owned(), ..Headline::default() },
@@ -127,6 +131,25 @@ fn a_dead_source_is_named_with_what_is_usual() {
         ..outage()
     };
     assert_eq!(title(&page), "P1 No adyen-eu webhooks for 3 min (usually 41/min)");
+}
+
+#[test]
+fn a_page_about_alerting_itself_says_nothing_of_payments() {
+    let page = Page {
+        rule: crate::engine::DEGRADED.to_owned(),
+        headline: Headline {
+            before: "Alerting is blind:".to_owned(),
+            after: "nothing judged for 3 min".to_owned(),
+            ..Headline::default()
+        },
+        impact: Impact::unknown("payments may be fine, but nobody would be paged if they were not"),
+        since: Some(UnixMillis(ONSET.0 - 15 * 60 * MINUTE)),
+        now: Measured::Silence { ms: 180_000 },
+        data: DataFreshness::default(),
+        notes: vec!["ClickHouse does not answer".to_owned()],
+        ..outage()
+    };
+    insta::assert_snapshot!(full_text(&message(Action::Trigger, page)));
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! The page in full as plain text: the canonical form that every channel cuts down.
 
-use super::title::{missed_title, test_title};
+use super::title::missed_title;
 use super::{Action, Message, Page, number, resolved_title, title};
 
 /// Title, then the lines.
@@ -35,13 +35,15 @@ pub(crate) fn message_title(message: &Message) -> String {
         Action::Trigger | Action::Update => title(&message.page),
         Action::Resolve => resolved_title(&message.page, message.at),
         Action::Missed => missed_title(&message.page, message.at),
-        Action::Test => test_title(&message.page),
     }
 }
 
 /// Label and text of every line, in reading order; the most important first, so that a channel may drop from the end.
 pub fn body_lines(message: &Message) -> Vec<(&'static str, String)> {
     let page = &message.page;
+    if page.is_of_alerting() {
+        return alerting_lines(message);
+    }
     let mut lines = vec![("Impact", impact(message)), ("Since", since(message)), ("Slice", slice(page))];
     if !has_ended(message) {
         lines.push(("Now", page.now.in_full(&page.measure)));
@@ -49,16 +51,30 @@ pub fn body_lines(message: &Message) -> Vec<(&'static str, String)> {
         let codes = codes(page);
         lines.extend((!codes.is_empty()).then_some(("Codes", codes)));
         lines.push(("Looks like", "unclear".to_owned()));
-        lines.push(("Ruled out", ruled_out(page)));
+        lines.push(("Ruled out", RULED_OUT.to_owned()));
         lines.push(("Do first", "follow the runbook".to_owned()));
         lines.push(("Changes", "none recorded".to_owned()));
     }
-    lines.push(("Data", data(page)));
+    lines.push(("Data", data(message)));
     lines.extend(page.notes.iter().map(|note| ("Note", note.clone())));
     lines.push(("Board", page.links.board.clone()));
     lines.push(("Runbook", page.links.runbook.clone()));
     lines.push(("Events", page.links.events.clone()));
     lines.extend((!page.samples.is_empty()).then(|| ("Samples", page.samples.join(" · "))));
+    lines
+}
+
+/// A page about alerting itself has nothing to say of payments.
+fn alerting_lines(message: &Message) -> Vec<(&'static str, String)> {
+    let page = &message.page;
+    let mut lines = vec![("Impact", impact(message)), ("Since", since(message))];
+    lines.extend(page.notes.iter().map(|note| ("Note", note.clone())));
+    if !has_ended(message) {
+        lines.push(("Do first", "follow the runbook".to_owned()));
+    }
+    lines.push(("Data", data(message)));
+    lines.push(("Board", page.links.board.clone()));
+    lines.push(("Runbook", page.links.runbook.clone()));
     lines
 }
 
@@ -83,19 +99,20 @@ pub(crate) fn footer(page: &Page) -> String {
     footer
 }
 
-/// `14:02 UTC, paged after 2.5 min`, and at the end `14:02 to 14:40 UTC`.
+/// `2026-11-22 14:02 UTC, paged after 2.5 min`, and at the end `2026-11-22 14:02 to 14:40 UTC`.
 pub(crate) fn since(message: &Message) -> String {
     let page = &message.page;
     let at_least = if page.since.is_none() || page.since_at_least { "at least since " } else { "" };
     let since = page.since.unwrap_or(page.paged_at);
     if has_ended(message) {
-        return format!("{at_least}{} to {} UTC", number::clock(since), number::clock(message.at));
+        let (from, to) = (number::day_clock(since), number::clock_after(message.at, since));
+        return format!("{at_least}{from} to {to} UTC");
     }
     if page.since.is_none() {
-        return format!("{at_least}{} UTC", number::clock(since));
+        return format!("{at_least}{} UTC", number::day_clock(since));
     }
     let after = u64::try_from(page.paged_at.0.saturating_sub(since.0)).unwrap_or(0);
-    format!("{at_least}{} UTC, paged after {}", number::clock(since), number::duration(after))
+    format!("{at_least}{} UTC, paged after {}", number::day_clock(since), number::duration(after))
 }
 
 /// `issuer Harbour Bank`; whether it is the root of the excess was not checked.
@@ -113,8 +130,8 @@ fn usual(page: &Page) -> String {
             format!(
                 "{}, {}–{} UTC",
                 usual.measured.in_full(""),
-                number::clock(usual.from),
-                number::clock(usual.to)
+                number::clock_after(usual.from, page.since.unwrap_or(page.paged_at)),
+                number::clock_after(usual.to, page.since.unwrap_or(page.paged_at))
             )
         },
     )
@@ -136,21 +153,22 @@ fn codes(page: &Page) -> String {
     shown.join(" · ")
 }
 
-fn ruled_out(page: &Page) -> String {
-    let feed = format!("feed delay ({})", number::duration(page.data.lag_ms));
-    match page.data.frozen {
-        Some(_) => {
-            "not checked: feed delay · one provider · own deploy · mix shift · card testing".to_owned()
-        }
-        None => format!("{feed} · not checked: one provider · own deploy · mix shift · card testing"),
-    }
-}
+/// Until something checks them. That the provider told us late is among them: only our own delay is measured.
+const RULED_OUT: &str =
+    "nothing · not checked: the provider's own delay · one provider · own deploy · mix shift · card testing";
 
-fn data(page: &Page) -> String {
-    let complete = number::day_clock(page.data.complete_to);
-    match page.data.frozen {
-        None => format!("complete to {complete} UTC, lag {}", number::duration(page.data.lag_ms)),
-        Some(health) => {
+fn data(message: &Message) -> String {
+    let data = message.page.data;
+    let Some(complete_to) = data.complete_to else {
+        return "not known how far they are complete".to_owned();
+    };
+    let complete = number::clock_after(complete_to, message.at);
+    match (data.frozen, data.lag_ms) {
+        (None, Some(lag_ms)) => {
+            format!("complete to {complete} UTC, our own lag {}", number::duration(lag_ms))
+        }
+        (None, None) => format!("complete to {complete} UTC"),
+        (Some(health), _) => {
             format!("⚠ frozen ({}): last known at {complete} UTC", health.name().replace('_', " "))
         }
     }

@@ -27,11 +27,6 @@ pub fn title(page: &Page) -> String {
     compose(page.severity.label(), &page.headline)
 }
 
-/// `TEST P1 Declines …`.
-pub(super) fn test_title(page: &Page) -> String {
-    compose(&format!("TEST {}", page.severity.label()), &page.headline)
-}
-
 /// `MISSED, RESOLVED 38 min · Declines …`: for a channel that could not be reached meanwhile.
 pub(super) fn missed_title(page: &Page, ended_at: UnixMillis) -> String {
     resolved("MISSED, RESOLVED", page, ended_at)

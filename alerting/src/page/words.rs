@@ -2,12 +2,24 @@
 
 /// Longest text from outside, in characters.
 pub const OUTSIDE_CHARS_MAX: usize = 40;
+/// Longest identifier from outside: one that is cut finds nothing.
+const ID_CHARS_MAX: usize = 120;
 
 /// `text` fit for a page: no control, bidirectional or invisible characters, one space between words, at most
 /// [`OUTSIDE_CHARS_MAX`] characters, and right-to-left text isolated so that it cannot reorder what stands around it.
 /// Markup is each channel's to escape.
 pub fn outside(text: &str) -> String {
-    isolate(shorten(&clean(text), OUTSIDE_CHARS_MAX))
+    isolate(shorten(&clean(text, OUTSIDE_CHARS_MAX), OUTSIDE_CHARS_MAX))
+}
+
+/// The same for an identifier, which may be longer.
+pub fn outside_id(text: &str) -> String {
+    isolate(shorten(&clean(text, ID_CHARS_MAX), ID_CHARS_MAX))
+}
+
+/// Whether `text` can stand in a command as it is, and the page shows what will be run.
+pub fn is_showable(text: &str) -> bool {
+    text.chars().count() <= ID_CHARS_MAX && !text.chars().any(|c| c.is_control() || is_invisible(c))
 }
 
 /// `text` cut to `chars_max` characters, ending in `…` if something is missing, never between a letter and its
@@ -27,10 +39,10 @@ pub(super) fn shorten(text: &str, chars_max: usize) -> String {
     short
 }
 
-fn clean(text: &str) -> String {
+fn clean(text: &str, chars_max: usize) -> String {
     let mut out = String::new();
     // Four times the limit is plenty to fill it after cleaning; ten thousand characters are not worth a look.
-    for character in text.chars().take(OUTSIDE_CHARS_MAX * 4) {
+    for character in text.chars().take(chars_max * 4) {
         if character.is_whitespace() {
             if !out.is_empty() && !out.ends_with(' ') {
                 out.push(' ');

@@ -1,15 +1,15 @@
 //! `dead_man`: did a feed stop? Nothing was stored for some time, although heartbeats show that whatever had arrived
 //! would be. Runs on arrival time: a feed that stops has no event time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use clickhouse::Row;
 use payments::UnixMillis;
 use serde::Deserialize;
 
 use super::keys::{Scope, Wrong, dimensions, filter};
-use super::scope_sql::slice_column;
-use super::{Evaluation, Findings, Instants, Sample};
+use super::scope_sql::{among, slice_column};
+use super::{Evaluation, Findings, Held, Instants, Sample};
 use crate::page::{Headline, Impact, Measured, Usual, duration, per_minute};
 use crate::reader::{QueryError, Reader, Sql};
 use crate::slice::{Dimension, Slice};
@@ -17,10 +17,12 @@ use crate::state::Verdict;
 
 const MINUTE_MS: i64 = 60_000;
 /// Beyond silence and reference, arrivals are looked for this far back: a silence that began while we were down is seen
-/// up to this age. A longer one that was paged already stays open: without a sample it is frozen.
+/// up to this age. A longer one that was paged already is known from its page.
 const LOOK_BACK_MS: i64 = 30 * MINUTE_MS;
-/// Slices looked at.
+/// Slices looked at, those with the most arrivals.
 const SLICES_MAX: usize = 500;
+
+const COST: &str = "payments may be fine: only the webhooks about them are missing";
 
 /// A rule of this type.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +71,7 @@ fn missing_min() -> f64 {
     13.8
 }
 
-/// Arrivals of one slice, by minute, oldest first.
+/// Arrivals of one slice, by minute.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Arrivals {
     minutes: Vec<(UnixMillis, u64)>,
@@ -121,22 +123,41 @@ impl DeadMan {
         &self,
         reader: &Reader,
         instants: Instants,
+        held: &[Held],
     ) -> Result<Evaluation, QueryError> {
-        let arrivals = self.arrivals(reader, instants.complete_to, None).await?;
+        let mut arrivals = self.arrivals(reader, instants.complete_to, &[]).await?;
         let truncated = arrivals.len() > SLICES_MAX;
-        let samples = arrivals
-            .iter()
-            .take(SLICES_MAX)
-            .map(|(slice, arrivals)| {
-                let silence = self.silence(arrivals, instants.complete_to);
-                Sample {
-                    slice: slice.clone(),
-                    verdict: Some(self.judge(silence)),
-                    measured: Measured::Silence { ms: u64::try_from(silence.ms).unwrap_or(0) },
-                }
-            })
-            .collect();
-        Ok(Evaluation { samples, truncated })
+        arrivals.truncate(SLICES_MAX);
+        let seen: HashSet<&Slice> = arrivals.iter().map(|(slice, _)| slice).collect();
+        let unseen: Vec<&Slice> =
+            held.iter().map(|held| &held.slice).filter(|slice| !seen.contains(slice)).collect();
+        if truncated && !unseen.is_empty() {
+            arrivals.extend(self.arrivals(reader, instants.complete_to, &unseen).await?);
+        }
+        Ok(Evaluation { samples: self.judged(&arrivals, held, instants.complete_to), truncated })
+    }
+
+    fn judged(&self, arrivals: &[(Slice, Arrivals)], held: &[Held], complete_to: UnixMillis) -> Vec<Sample> {
+        let mut open: BTreeMap<&Slice, &Held> =
+            held.iter().filter(|held| held.is_open).map(|held| (&held.slice, held)).collect();
+        let sample = |slice: &Slice, ms: i64, verdict: Verdict| Sample {
+            slice: slice.clone(),
+            verdict: Some(verdict),
+            measured: Measured::Silence { ms: u64::try_from(ms).unwrap_or(0) },
+        };
+        let mut samples: Vec<Sample> = Vec::with_capacity(arrivals.len());
+        for (slice, arrivals) in arrivals {
+            let mut silence = self.silence(arrivals, complete_to);
+            // What has paged was alive, although what was usual has left the window by now.
+            silence.alive |= open.remove(slice).is_some();
+            samples.push(sample(slice, silence.ms, self.judge(silence)));
+        }
+        // Not one arrival in the window: the silence is as old as the page says.
+        samples.extend(open.into_values().filter_map(|held| {
+            let ms = complete_to.0 - held.since?.0;
+            Some(sample(&held.slice, ms, Verdict::Breach))
+        }));
+        samples
     }
 
     pub(super) async fn investigate(
@@ -144,9 +165,14 @@ impl DeadMan {
         reader: &Reader,
         instants: Instants,
         sample: &Sample,
+        held: Option<&Held>,
     ) -> Result<Findings, QueryError> {
-        let arrivals = self.arrivals(reader, instants.complete_to, Some(&sample.slice)).await?;
-        let Some(arrivals) = arrivals.get(&sample.slice) else {
+        if let Some(since) = held.and_then(|held| held.since) {
+            let impact = Impact::unknown(COST);
+            return Ok(Findings { since: Some(since), impact, ..Findings::unknown(sample.measured) });
+        }
+        let arrivals = self.arrivals(reader, instants.complete_to, &[&sample.slice]).await?;
+        let Some((_, arrivals)) = arrivals.first() else {
             return Ok(Findings::unknown(sample.measured));
         };
         let silence = self.silence(arrivals, instants.complete_to);
@@ -159,9 +185,10 @@ impl DeadMan {
                 from: silence.usual_from,
                 to: silence.last_at,
             }),
-            impact: Impact::unknown("payments may be fine: only the webhooks about them are missing"),
+            impact: Impact::unknown(COST),
             codes: Vec::new(),
             samples: Vec::new(),
+            accrued: None,
         })
     }
 
@@ -178,44 +205,51 @@ impl DeadMan {
         Headline { before: "No".to_owned(), slice: slice.bare_words(), after: format!("{lasted}{usually}") }
     }
 
-    /// Requests are counted in `webhooks`, whatever became of them; cuts that only facts have, in `payment_events`.
+    /// Requests are counted in `webhooks`, whatever became of them; cuts that only facts have, in `payment_events`. The
+    /// slices with the most arrivals, one more than are looked at when there are more; or these in `only`.
     async fn arrivals(
         &self,
         reader: &Reader,
         complete_to: UnixMillis,
-        slice: Option<&Slice>,
-    ) -> Result<BTreeMap<Slice, Arrivals>, QueryError> {
+        only: &[&Slice],
+    ) -> Result<Vec<(Slice, Arrivals)>, QueryError> {
         #[derive(Debug, Row, Deserialize)]
-        struct ArrivalRow {
+        struct ArrivalsRow {
             slice: Vec<String>,
-            minute_s: i64,
-            webhooks: u64,
+            minutes: Vec<(i64, u64)>,
             last_ms: i64,
         }
-        let (count, table) = if self.is_of_requests() {
-            ("count()", "webhooks")
+        let (count, table, live) = if self.is_of_requests() {
+            ("count()", "webhooks", "")
         } else {
-            ("uniqExact(webhook_id)", "payment_events")
+            ("uniqExact(webhook_id)", "payment_events", "AND live")
         };
         let from = complete_to.0 - self.silence_ms - self.reference_ms - LOOK_BACK_MS;
-        let sql = Sql::new("SELECT")
-            .text(&slice_column(&self.scope.by))
-            .text("AS slice, toInt64(toUnixTimestamp(toStartOfMinute(received_at))) AS minute_s,")
-            .text(&format!(
-                "{count} AS webhooks, toUnixTimestamp64Milli(max(received_at)) AS last_ms FROM {table}"
-            ))
-            .number("WHERE received_at >= fromUnixTimestamp64Milli(toInt64(?))", from);
+        let sql =
+            Sql::new("SELECT slice, groupArray((minute_s, arrived)) AS minutes, max(newest_ms) AS last_ms")
+                .text("FROM (SELECT")
+                .text(&slice_column(&self.scope.by))
+                .text("AS slice, toInt64(toUnixTimestamp(toStartOfMinute(received_at))) AS minute_s,")
+                .text(&format!("{count} AS arrived, toUnixTimestamp64Milli(max(received_at)) AS newest_ms"))
+                .number(
+                    &format!("FROM {table} WHERE received_at >= fromUnixTimestamp64Milli(toInt64(?))"),
+                    from,
+                )
+                .text(live);
         let sql = self.scope.filter(sql);
-        let sql = slice.map_or(sql.clone(), |slice| slice.filter(sql));
-        let rows: Vec<ArrivalRow> =
-            reader.rows(sql.text("GROUP BY slice, minute_s ORDER BY slice, minute_s")).await?;
-        let mut slices: BTreeMap<Slice, Arrivals> = BTreeMap::new();
-        for row in rows {
-            let arrivals = slices.entry(Slice::new(&self.scope.by, row.slice)).or_default();
-            arrivals.minutes.push((UnixMillis(row.minute_s * 1000), row.webhooks));
-            arrivals.last_at = arrivals.last_at.max(UnixMillis(row.last_ms));
-        }
-        Ok(slices)
+        let sql = if only.is_empty() { sql } else { among(sql, &self.scope.by, only) };
+        let limit = if only.is_empty() { SLICES_MAX.saturating_add(1) } else { only.len() };
+        let sql = sql
+            .text("GROUP BY slice, minute_s) GROUP BY slice ORDER BY sum(arrived) DESC, slice")
+            .number("LIMIT ?", i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows: Vec<ArrivalsRow> = reader.rows(sql).await?;
+        let arrivals = |row: ArrivalsRow| {
+            let minutes =
+                row.minutes.into_iter().map(|(minute_s, count)| (UnixMillis(minute_s * 1000), count));
+            let arrivals = Arrivals { minutes: minutes.collect(), last_at: UnixMillis(row.last_ms) };
+            (Slice::new(&self.scope.by, row.slice), arrivals)
+        };
+        Ok(rows.into_iter().map(arrivals).collect())
     }
 
     fn is_of_requests(&self) -> bool {
@@ -288,6 +322,29 @@ mod tests {
         assert_eq!(verdict(1, 31, 180), Verdict::Between);
         assert_eq!(verdict(1, 31, 1_000), Verdict::Breach);
         assert_eq!(verdict(2, 5, 100_000), Verdict::Between, "too few to know what is usual");
+    }
+
+    fn held(name: &str, silent_s: i64) -> Held {
+        Held {
+            slice: Slice::new(&[Dimension::Source], vec![name.to_owned()]),
+            is_open: true,
+            since: Some(UnixMillis(NOW.0 - silent_s * 1000)),
+            usual: None,
+            accrued: None,
+        }
+    }
+
+    #[test]
+    fn a_source_that_has_been_dead_for_hours_is_still_dead() {
+        let (rule, hours, lone) = (rule(), held("adyen-eu", 5 * 3_600), held("bank", 3_600));
+        // One arrival an hour ago is all that is left of the second in the window.
+        let seen = [(lone.slice.clone(), arrivals(1, 1, 3_600))];
+        let samples = rule.judged(&seen, &[hours, lone], NOW);
+        let said: Vec<_> = samples.iter().map(|sample| (sample.verdict, sample.measured)).collect();
+        let dead = |ms| (Some(Verdict::Breach), Measured::Silence { ms });
+        assert_eq!(said, [dead(3_600_000), dead(18_000_000)]);
+        let back = [(held("adyen-eu", 0).slice, arrivals(1, 1, 10))];
+        assert_eq!(rule.judged(&back, &[held("adyen-eu", 18_000)], NOW)[0].verdict, Some(Verdict::Clear));
     }
 
     #[test]

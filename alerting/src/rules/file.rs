@@ -111,7 +111,7 @@ pub fn parse(file: &Path, text: &str, channels: &[String]) -> Result<Rule, Vec<R
     }
     Ok(Rule {
         id,
-        hash: hex::encode(Sha256::digest(text)),
+        hash: hash(text),
         severity: common.severity,
         owner: common.owner,
         channels: if common.channels.is_empty() { channels.to_vec() } else { common.channels },
@@ -120,6 +120,13 @@ pub fn parse(file: &Path, text: &str, channels: &[String]) -> Result<Rule, Vec<R
         recover_for_s: common.recover_for_s,
         question,
     })
+}
+
+/// Over the parsed text in a canonical form: editing a comment, or the order of keys, changes nothing.
+fn hash(text: &str) -> String {
+    // Invariant: the text was parsed before, and a table of names can be written as JSON.
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    hex::encode(Sha256::digest(serde_json::to_vec(&table).unwrap_or_default()))
 }
 
 fn check(common: &Common, channels: &[String], wrong: &mut Vec<Wrong>) {

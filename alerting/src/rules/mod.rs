@@ -20,17 +20,17 @@ pub use dead_man::DeadMan;
 pub use file::{LoadError, RuleProblem, load, parse};
 pub use threshold::{Measure, Threshold};
 
-use crate::page::{Headline, Impact, Measured, Rates, Severity, Usual};
+use crate::page::{Accrued, Headline, Impact, Measured, Rates, Severity, Usual};
 use crate::reader::{QueryError, Reader};
 use crate::slice::Slice;
-use crate::state::{Timing, Verdict};
+use crate::state::Verdict;
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// The file's name without `.toml`.
     pub id: String,
-    /// SHA-256 of the file in hexadecimal: an edited rule starts anew.
+    /// SHA-256 of what the file says, in hexadecimal, whatever its comments and layout: an edited rule starts anew.
     pub hash: String,
     /// How urgent its pages are.
     pub severity: Severity,
@@ -86,6 +86,22 @@ pub struct Instants {
     pub complete_to: UnixMillis,
 }
 
+/// What is already known of a slice that is open or pending. A rule says something of it even when the data do not
+/// show it any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// Which slice.
+    pub slice: Slice,
+    /// Whether it has paged.
+    pub is_open: bool,
+    /// The onset, as its page tells it.
+    pub since: Option<UnixMillis>,
+    /// What was usual before the onset.
+    pub usual: Option<Usual>,
+    /// The cost of its first part.
+    pub accrued: Option<Accrued>,
+}
+
 /// What a rule says of one slice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
@@ -123,6 +139,8 @@ pub struct Findings {
     pub codes: Vec<crate::page::CodeExcess>,
     /// Event ids: two newest, one at the onset.
     pub samples: Vec<String>,
+    /// The cost of a long incident's first part, when there is more of it than was known.
+    pub accrued: Option<Accrued>,
 }
 
 impl Findings {
@@ -136,38 +154,39 @@ impl Findings {
             impact: Impact::unknown("the details could not be looked up"),
             codes: Vec::new(),
             samples: Vec::new(),
+            accrued: None,
         }
     }
 }
 
 impl Rule {
-    /// Its timers. A gap longer than `gap_ms_max` between two readings counts towards none.
-    pub fn timing(&self, gap_ms_max: u64) -> Timing {
-        Timing { for_ms: self.for_s * 1000, recover_for_ms: self.recover_for_s * 1000, gap_ms_max }
-    }
-
-    /// Reads the data and judges every slice.
-    pub async fn evaluate(&self, reader: &Reader, instants: Instants) -> Result<Evaluation, QueryError> {
+    /// Reads the data and judges every slice, those in `held` whether or not the data still show them.
+    pub async fn evaluate(
+        &self,
+        reader: &Reader,
+        instants: Instants,
+        held: &[Held],
+    ) -> Result<Evaluation, QueryError> {
         match &self.question {
-            Question::Threshold(threshold) => threshold.evaluate(reader, instants).await,
-            Question::DeadMan(dead_man) => dead_man.evaluate(reader, instants).await,
+            Question::Threshold(threshold) => threshold.evaluate(reader, instants, held).await,
+            Question::DeadMan(dead_man) => dead_man.evaluate(reader, instants, held).await,
         }
     }
 
-    /// Looks up what a page about the sample's slice says. `known_since` is the onset that was already told.
+    /// Looks up what a page about the sample's slice says. `held` is what was told of it before.
     pub async fn investigate(
         &self,
         reader: &Reader,
         instants: Instants,
         sample: &Sample,
-        known_since: Option<UnixMillis>,
+        held: Option<&Held>,
         rates: &Rates,
     ) -> Result<Findings, QueryError> {
         match &self.question {
             Question::Threshold(threshold) => {
-                threshold.investigate(reader, instants, sample, known_since, rates).await
+                threshold.investigate(reader, instants, sample, held, rates).await
             }
-            Question::DeadMan(dead_man) => dead_man.investigate(reader, instants, sample).await,
+            Question::DeadMan(dead_man) => dead_man.investigate(reader, instants, sample, held).await,
         }
     }
 

@@ -12,6 +12,15 @@ pub(super) fn slice_column(by: &[Dimension]) -> String {
     if columns.is_empty() { "emptyArrayString()".to_owned() } else { format!("[{}]", columns.join(", ")) }
 }
 
+/// Appends that the slice is one of `slices`, as ` AND …`.
+pub(super) fn among(sql: Sql, by: &[Dimension], slices: &[&Slice]) -> Sql {
+    if by.is_empty() {
+        return sql;
+    }
+    let values = slices.iter().map(|slice| slice.values_of(by)).collect();
+    sql.lists(&format!("AND has(?, {})", slice_column(by)), values)
+}
+
 impl Scope {
     /// Appends the filters, each as ` AND …`.
     pub(super) fn filter(&self, mut sql: Sql) -> Sql {

@@ -35,6 +35,9 @@ fn a_rule_is_read_with_its_defaults() {
     let edited =
         parse(Path::new("rules/issuer-declines.toml"), &format!("{GOOD}for_s = 30\n"), &channels).unwrap();
     assert_ne!(rule.hash, edited.hash);
+    let commented = format!("# Why it is so.\n\n{}", GOOD.replace("= 120", "=   120 # two minutes"));
+    let commented = parse(Path::new("rules/issuer-declines.toml"), &commented, &channels).unwrap();
+    assert_eq!(rule, commented, "a comment is no change");
 }
 
 #[test]

@@ -87,8 +87,10 @@ pub struct Timing {
     pub for_ms: u64,
     /// Recovery must last this long before it resolves.
     pub recover_for_ms: u64,
-    /// A longer gap between two readings (downtime of ours) does not count towards either.
+    /// A gap between two readings counts up to this long: what lies further apart was not watched.
     pub gap_ms_max: u64,
+    /// Whether Tillwatch did not run meanwhile: then a gap longer than that counts towards neither timer.
+    pub after_downtime: bool,
 }
 
 /// How the phase changed.
@@ -134,8 +136,9 @@ pub(super) fn advance(
     }
 }
 
-/// Event time from `last` to `at` that counts towards a timer.
-pub(super) fn elapsed_ms(last: Option<UnixMillis>, at: UnixMillis, gap_ms_max: u64) -> u64 {
+/// Event time from `last` to `at` that counts towards a timer. A process that evaluates slowly still counts some of
+/// it, or nothing would ever fire or resolve there.
+pub(super) fn elapsed_ms(last: Option<UnixMillis>, at: UnixMillis, timing: Timing) -> u64 {
     let elapsed = last.map_or(0, |last| u64::try_from(at.0.saturating_sub(last.0)).unwrap_or(0));
-    if elapsed > gap_ms_max { 0 } else { elapsed }
+    if elapsed > timing.gap_ms_max && timing.after_downtime { 0 } else { elapsed.min(timing.gap_ms_max) }
 }

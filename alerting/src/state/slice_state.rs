@@ -15,6 +15,10 @@ const FLAPPING_WINDOW_MS: i64 = 2 * 3_600_000;
 const FLAPPING_HOLD_MS: u64 = 30 * 60_000;
 /// Readings without data, one after another, before people are told: one failed query is no news.
 const FROZEN_TICKS_TOLD: u32 = 4;
+/// A slice with hardly enough traffic freezes and thaws all the time: that is told this often at most.
+const NO_DATA_TOLD_MS: i64 = 30 * 60_000;
+/// A slice without data for this long is retired.
+const RETIRE_MS: i64 = 24 * 3_600_000;
 
 /// One stretch of firing, paged once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +61,9 @@ pub struct SliceState {
     pub frozen_ticks: u32,
     /// Whether people were told that the incident is frozen.
     pub frozen_told: bool,
+    /// When (wall clock) people were last told that there is too little data.
+    #[serde(default)]
+    pub no_data_told_at: Option<UnixMillis>,
     /// The open episode. Invariant: present exactly while the phase is open.
     pub episode: Option<Episode>,
     /// Ended episodes of the last two hours.
@@ -139,7 +146,7 @@ impl SliceState {
             Reading::Known(verdict) => verdict,
         };
         let frozen = self.frozen_ticks > 0;
-        let elapsed = if frozen { 0 } else { elapsed_ms(self.last_at, at, timing.gap_ms_max) };
+        let elapsed = if frozen { 0 } else { elapsed_ms(self.last_at, at, timing) };
         self.set_health(Health::Fresh, now);
         self.frozen_ticks = 0;
         self.last_at = Some(at);
@@ -168,6 +175,20 @@ impl SliceState {
         ended
     }
 
+    /// Whether it has had too little data to judge by for so long that nobody waits for its recovery any more. Counted
+    /// from the last reading, so that a failed query in between does not start the wait anew.
+    pub fn is_retired(&self, now: UnixMillis) -> bool {
+        let last = self.last_at.unwrap_or(self.health_since);
+        self.health == Health::NoData && now.0 - last.0 > RETIRE_MS
+    }
+
+    /// Forgets times that lie ahead of `now`: the clock was set back, and waiting for them could take forever.
+    pub fn set_back(&mut self, now: UnixMillis) {
+        self.last_at = self.last_at.filter(|last| *last <= now);
+        self.no_data_told_at = self.no_data_told_at.filter(|told| *told <= now);
+        self.health_since = self.health_since.min(now);
+    }
+
     /// Whether there is nothing worth keeping at event time `at`.
     pub fn is_forgettable(&self, at: UnixMillis) -> bool {
         self.phase == Phase::Inactive
@@ -182,8 +203,14 @@ impl SliceState {
     fn freeze(&mut self, health: Health, now: UnixMillis) -> Option<Move> {
         self.set_health(health, now);
         self.frozen_ticks = self.frozen_ticks.saturating_add(1);
-        let tell = self.phase.is_open() && !self.frozen_told && self.frozen_ticks >= FROZEN_TICKS_TOLD;
+        let again = health != Health::NoData
+            || self.no_data_told_at.is_none_or(|told| now.0 - told.0 >= NO_DATA_TOLD_MS);
+        let tell =
+            self.phase.is_open() && !self.frozen_told && self.frozen_ticks >= FROZEN_TICKS_TOLD && again;
         self.frozen_told |= tell;
+        if tell && health == Health::NoData {
+            self.no_data_told_at = Some(now);
+        }
         tell.then_some(Move::FreshnessLost(health))
     }
 

@@ -7,7 +7,12 @@ const MINUTE: i64 = 60_000;
 const KEY: (&str, &str) = ("issuer-declines", r#"{"issuer":"Harbour Bank"}"#);
 
 fn timing(for_s: u64, recover_for_s: u64) -> Timing {
-    Timing { for_ms: for_s * 1000, recover_for_ms: recover_for_s * 1000, gap_ms_max: 60_000 }
+    Timing {
+        for_ms: for_s * 1000,
+        recover_for_ms: recover_for_s * 1000,
+        gap_ms_max: 60_000,
+        after_downtime: true,
+    }
 }
 
 /// A slice of one rule, ticking every 15 s.
@@ -105,6 +110,60 @@ fn downtime_of_ours_does_not_count_towards_a_timer() {
     world.at += 3_600_000;
     assert_eq!(world.tick(BREACH), None);
     assert!(matches!(world.state.phase, Phase::Pending { held_ms: 0 }));
+}
+
+#[test]
+fn a_slow_process_still_fires_and_resolves() {
+    let mut world = World::new(Timing { after_downtime: false, ..timing(90, 120) });
+    let mut slow = |reading| {
+        world.at += 75_000;
+        world.tick(reading)
+    };
+    assert_eq!([BREACH; 3].map(&mut slow), [Some(Move::Pended), None, Some(Move::Fired)]);
+    let ended = [CLEAR; 3].map(slow);
+    assert!(matches!(ended, [Some(Move::Improving), None, Some(Move::Resolved(_))]), "{ended:?}");
+}
+
+const NO_DATA: Reading = Reading::Unknown(Health::NoData);
+
+#[test]
+fn a_slice_with_hardly_enough_traffic_says_so_once_in_half_an_hour() {
+    let mut world = World::new(timing(0, 30));
+    world.tick(BREACH);
+    let mut told = Vec::new();
+    // Two minutes without enough data and one with, for an hour.
+    for _ in 0..20 {
+        told.extend(world.ticks(NO_DATA, 8));
+        told.extend(world.ticks(BREACH, 4));
+    }
+    let lost = Move::FreshnessLost(Health::NoData);
+    assert_eq!(told, [lost.clone(), Move::FreshnessRegained, lost, Move::FreshnessRegained]);
+}
+
+#[test]
+fn a_slice_without_data_is_retired_a_day_after_its_last_reading_whatever_failed_meanwhile() {
+    let mut world = World::new(timing(0, 30));
+    world.tick(BREACH);
+    let last = world.at;
+    let mut retired_after_s = None;
+    for index in 0..6_000 {
+        world.tick(if index % 100 == 99 { Reading::Unknown(Health::Error) } else { NO_DATA });
+        if world.state.is_retired(UnixMillis(world.at)) {
+            retired_after_s = Some((world.at - last) / 1_000);
+            break;
+        }
+    }
+    assert_eq!(retired_after_s, Some(24 * 3_600 + 15));
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_stop_a_slice() {
+    let mut world = World::new(timing(0, 30));
+    world.tick(BREACH);
+    world.at -= 3_600_000;
+    assert_eq!(world.ticks(CLEAR, 4), vec![], "older than what was judged");
+    world.state.set_back(UnixMillis(world.at));
+    assert!(matches!(world.ticks(CLEAR, 4)[..], [Move::Improving, Move::Resolved(_)]));
 }
 
 #[test]

@@ -7,12 +7,14 @@ use rusqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::transitions::Transition;
-use super::{StorageError, from_json, to_json};
-use crate::page::{Message, Page};
+use super::{StorageError, Unreadable, to_json};
+use crate::page::{Accrued, Message, Page};
 use crate::slice::Slice;
 use crate::state::SliceState;
 
 const NEXT_INCIDENT: &str = "next_incident_id";
+/// The row of `rules` that holds [`Watch`].
+const WATCH: &str = crate::engine::DEGRADED;
 
 /// What is remembered of one rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +25,22 @@ pub struct RuleRecord {
     pub failures: u32,
 }
 
+/// What alerting remembers about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Watch {
+    /// Up to when the data were complete at the last tick that judged anything; at first, when watching began.
+    pub sighted_to: Option<UnixMillis>,
+    /// Ticks since then.
+    pub blind_ticks: u32,
+    /// Ticks in a row that came late.
+    pub late_ticks: u32,
+}
+
 /// What is remembered of one slice.
+///
+/// Stored as JSON, with everything in it: what is added later needs `#[serde(default)]`, or the state of an earlier
+/// build cannot be read. `storage/fixtures` holds such states, and a test reads them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tracked {
     /// Which.
@@ -40,6 +57,9 @@ pub struct Tracked {
     pub told_per_minute: Option<f64>,
     /// When the page's numbers were last looked up.
     pub refreshed_at: UnixMillis,
+    /// The cost of a long incident's first part, which is not looked up again.
+    #[serde(default)]
+    pub accrued: Option<Accrued>,
 }
 
 impl Tracked {
@@ -53,6 +73,7 @@ impl Tracked {
             told_at: UnixMillis::default(),
             told_per_minute: None,
             refreshed_at: UnixMillis::default(),
+            accrued: None,
         }
     }
 }
@@ -66,6 +87,8 @@ pub struct Book {
     pub slices: BTreeMap<(String, String), Tracked>,
     /// The last incident number given.
     pub last_incident_id: u64,
+    /// About alerting itself.
+    pub watch: Watch,
 }
 
 impl Book {
@@ -86,17 +109,24 @@ pub struct TickChanges {
     pub messages: Vec<(String, Message)>,
 }
 
-pub(super) fn load(connection: &Connection) -> Result<Book, StorageError> {
+/// Reads everything. What cannot be read is left out and stays where it is, for a build that can.
+pub(super) fn load(connection: &Connection, unreadable: &Unreadable) -> Result<Book, StorageError> {
     let mut book = Book::default();
     let mut rules = connection.prepare("SELECT rule_id, record FROM rules")?;
     for row in rules.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))? {
-        let (rule_id, record) = row?;
-        book.rules.insert(rule_id, from_json(&record, "rule record")?);
+        let (rule_id, record): (String, String) = row?;
+        if rule_id == WATCH {
+            book.watch = unreadable.read(&record, "watch", &rule_id).unwrap_or_default();
+        } else if let Some(record) = unreadable.read(&record, "rule record", &rule_id) {
+            book.rules.insert(rule_id, record);
+        }
     }
     let mut slices = connection.prepare("SELECT rule_id, slice_key, tracked FROM slices")?;
     for row in slices.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, String>(2)?)))? {
-        let (key, tracked) = row?;
-        book.slices.insert(key, from_json(&tracked, "slice state")?);
+        let (key, tracked): ((String, String), String) = row?;
+        if let Some(tracked) = unreadable.read(&tracked, "slice state", &format!("{} {}", key.0, key.1)) {
+            book.slices.insert(key, tracked);
+        }
     }
     let mut counter = connection.prepare("SELECT value FROM counters WHERE name = ?1")?;
     let last: Option<i64> = counter.query_map([NEXT_INCIDENT], |row| row.get(0))?.next().transpose()?;
@@ -105,14 +135,19 @@ pub(super) fn load(connection: &Connection) -> Result<Book, StorageError> {
 }
 
 pub(super) fn save(transaction: &Transaction<'_>, before: &Book, after: &Book) -> Result<(), StorageError> {
+    let set_rule = |rule_id: &str, record: String| {
+        transaction.execute(
+            "INSERT INTO rules (rule_id, record) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = excluded.record",
+            params![rule_id, record],
+        )
+    };
     for (rule_id, record) in &after.rules {
         if before.rules.get(rule_id) != Some(record) {
-            let record = to_json(record, "rule record")?;
-            transaction.execute(
-                "INSERT INTO rules (rule_id, record) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = excluded.record",
-                params![rule_id, record],
-            )?;
+            set_rule(rule_id, to_json(record, "rule record")?)?;
         }
+    }
+    if before.watch != after.watch {
+        set_rule(WATCH, to_json(&after.watch, "watch")?)?;
     }
     for rule_id in before.rules.keys().filter(|rule_id| !after.rules.contains_key(*rule_id)) {
         transaction.execute("DELETE FROM rules WHERE rule_id = ?1", [rule_id])?;

@@ -6,9 +6,11 @@
 //! SQLite blocks, so every call runs on a blocking thread; one connection, since a tick writes a few rows.
 
 mod book;
+mod lock;
 pub mod outbox;
 mod schema;
 pub mod transitions;
+mod unreadable;
 
 #[cfg(test)]
 mod tests;
@@ -18,12 +20,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-pub use book::{Book, RuleRecord, TickChanges, Tracked};
+pub use book::{Book, RuleRecord, TickChanges, Tracked, Watch};
+use lock::Lock;
+use unreadable::Unreadable;
 
 /// The state file. Clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    connection: Arc<Mutex<Connection>>,
+    open: Arc<Open>,
+    unreadable: Unreadable,
+}
+
+#[derive(Debug)]
+struct Open {
+    connection: Mutex<Connection>,
+    _lock: Lock,
 }
 
 /// The state file cannot be used.
@@ -38,6 +49,23 @@ pub enum StorageError {
         #[source]
         source: rusqlite::Error,
     },
+    /// Its lock file cannot be opened.
+    #[error("cannot open the alerting state {path}; is the data directory writable?")]
+    Lock {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process has it: two evaluators would page everything twice, and each forget what the other did.
+    #[error(
+        "another process evaluates the rules with the alerting state {path}; stop it, or give this one its own --data-dir"
+    )]
+    Locked {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Written by a newer build.
     #[error(
         "the alerting state has schema version {found}, this build knows up to {known}; upgrade Tillwatch"
@@ -51,8 +79,8 @@ pub enum StorageError {
     /// A statement failed: disk full, file damaged.
     #[error("the alerting state cannot be read or written")]
     Sqlite(#[from] rusqlite::Error),
-    /// A stored value is not what this build writes.
-    #[error("the alerting state holds a {what} that cannot be read")]
+    /// A value cannot be written as JSON.
+    #[error("a {what} cannot be written to the alerting state")]
     Value {
         /// Which kind of value.
         what: &'static str,
@@ -66,16 +94,23 @@ pub enum StorageError {
 }
 
 impl Storage {
-    /// Opens or creates the file and brings its schema up to date.
+    /// Opens or creates the file, for this process alone, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         let fail = |source| StorageError::Open { path: path.to_owned(), source };
+        let lock = Lock::acquire(path)?;
         let mut connection = Connection::open(path).map_err(fail)?;
         // Readers never wait for the writer; a commit is on the disk when it returns.
         connection.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(fail)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+        let open = Open { connection: Mutex::new(connection), _lock: lock };
+        Ok(Self { open: Arc::new(open), unreadable: Unreadable::default() })
+    }
+
+    /// How many stored values could not be read since this was last asked.
+    pub fn take_unreadable(&self) -> u64 {
+        self.unreadable.take()
     }
 
     /// Runs `work` on a blocking thread.
@@ -83,17 +118,18 @@ impl Storage {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
-        let connection = Arc::clone(&self.connection);
+        let open = Arc::clone(&self.open);
         let done = tokio::task::spawn_blocking(move || {
             // A panic while the lock was held left no open transaction: dropping one rolls it back.
-            work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
+            work(&mut open.connection.lock().unwrap_or_else(PoisonError::into_inner))
         });
         done.await.map_err(StorageError::Thread)?
     }
 
     /// Everything the engine knew after the last tick.
     pub async fn load(&self) -> Result<Book, StorageError> {
-        self.call(|connection| book::load(connection)).await
+        let unreadable = self.unreadable.clone();
+        self.call(move |connection| book::load(connection, &unreadable)).await
     }
 
     /// Writes one tick: what changed between `before` and `changes.book`, its transitions and its messages.
@@ -114,11 +150,6 @@ impl Storage {
         })
         .await
     }
-}
-
-/// Reads JSON that an earlier tick wrote.
-fn from_json<T: serde::de::DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StorageError> {
-    serde_json::from_str(text).map_err(|source| StorageError::Value { what, source })
 }
 
 /// Writes a value as JSON.

@@ -3,8 +3,8 @@
 use payments::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{Storage, StorageError, from_json, to_json};
-use crate::page::Message;
+use super::{Storage, StorageError, Unreadable, to_json};
+use crate::page::{Action, Message};
 
 /// Finished rows are kept this long, for "was it delivered?".
 const KEPT_MS: i64 = 7 * 24 * 3_600_000;
@@ -90,6 +90,7 @@ pub(super) fn append(
 impl Storage {
     /// The page whose oldest waiting message is due on `channel`, the longest waiting first.
     pub async fn due(&self, channel: String, now: UnixMillis) -> Result<Option<Line>, StorageError> {
+        let unreadable = self.unreadable.clone();
         self.call(move |connection| {
             // Only the head of a page's line counts: what stands behind it waits for it.
             let head: Option<String> = connection
@@ -103,12 +104,13 @@ impl Storage {
                     |row| row.get(0),
                 )
                 .optional()?;
-            head.map(|dedup_key| line(connection, &channel, dedup_key)).transpose()
+            head.map(|dedup_key| line(connection, &channel, dedup_key, now, &unreadable)).transpose()
         })
         .await
     }
 
     /// When the next message of `channel` is due.
+    #[cfg(test)]
     pub async fn next_due(&self, channel: String) -> Result<Option<UnixMillis>, StorageError> {
         self.call(move |connection| {
             let next: Option<i64> = connection.query_row(
@@ -123,11 +125,12 @@ impl Storage {
         .await
     }
 
-    /// Writes what became of messages, and queues messages for other channels, in one transaction.
+    /// Writes what became of messages, and queues notes for the page's other channels, in one transaction. A channel
+    /// that was told, or is about to be, that the page ended gets no note: it would say that the page is open again.
     pub async fn settle(
         &self,
         fates: Vec<(i64, Fate)>,
-        more: Vec<(String, Message)>,
+        notes: Vec<(String, Message)>,
         now: UnixMillis,
     ) -> Result<(), StorageError> {
         self.call(move |connection| {
@@ -135,8 +138,10 @@ impl Storage {
             for (id, fate) in &fates {
                 settle_one(&transaction, *id, fate, now)?;
             }
-            for (channel, message) in &more {
-                append(&transaction, channel, message, now)?;
+            for (channel, message) in &notes {
+                if !has_end(&transaction, channel, &message.page.dedup_key)? {
+                    append(&transaction, channel, message, now)?;
+                }
             }
             transaction.execute(
                 "DELETE FROM outbox WHERE state <> 'waiting' AND finished_at < ?1",
@@ -194,7 +199,14 @@ impl Storage {
     }
 }
 
-fn line(connection: &Connection, channel: &str, dedup_key: String) -> Result<Line, StorageError> {
+/// A message that cannot be read is given up, so that it holds up nothing behind it.
+fn line(
+    connection: &Connection,
+    channel: &str,
+    dedup_key: String,
+    now: UnixMillis,
+    unreadable: &Unreadable,
+) -> Result<Line, StorageError> {
     let mut query = connection.prepare(
         "SELECT id, seq, message, attempts, minimal, created_at, next_at, last_error FROM outbox
          WHERE channel = ?1 AND dedup_key = ?2 AND state = 'waiting' ORDER BY seq",
@@ -207,7 +219,13 @@ fn line(connection: &Connection, channel: &str, dedup_key: String) -> Result<Lin
     let mut waiting = Vec::new();
     for row in rows {
         let ((id, seq, json), attempts, minimal, (created_at, next_at), last_error) = row?;
-        let message = from_json(&json, "message")?;
+        let Some(message) = unreadable.read(&json, "message", &format!("{channel} {dedup_key} {seq}")) else {
+            connection.execute(
+                "UPDATE outbox SET state = 'dead', last_error = 'it cannot be read', finished_at = ?2 WHERE id = ?1",
+                params![id, now.0],
+            )?;
+            continue;
+        };
         waiting.push(Waiting { id, seq, message, attempts, minimal, created_at, next_at, last_error });
     }
     let delivered_before = connection.query_row(
@@ -216,6 +234,16 @@ fn line(connection: &Connection, channel: &str, dedup_key: String) -> Result<Lin
         |row| row.get(0),
     )?;
     Ok(Line { dedup_key, waiting, delivered_before })
+}
+
+/// Whether the end of a page was queued for `channel`.
+fn has_end(transaction: &Transaction<'_>, channel: &str, dedup_key: &str) -> Result<bool, StorageError> {
+    let end = Action::Resolve.name();
+    Ok(transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE channel = ?1 AND dedup_key = ?2 AND action = ?3)",
+        params![channel, dedup_key, end],
+        |row| row.get(0),
+    )?)
 }
 
 fn settle_one(

@@ -5,7 +5,7 @@ use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Storage, StorageError, from_json, to_json};
+use super::{Storage, StorageError, to_json};
 
 /// Exported history is kept here this long; ClickHouse has it all.
 const KEPT_MS: i64 = 7 * 24 * 3_600_000;
@@ -59,19 +59,27 @@ pub(super) fn append(transaction: &Transaction<'_>, rows: &[Transition]) -> Resu
 }
 
 impl Storage {
-    /// The oldest transitions that ClickHouse does not have, with their place in line.
+    /// The oldest transitions that ClickHouse does not have, with their place in line. One that cannot be read is
+    /// passed over for good.
     pub async fn unexported(&self, limit: usize) -> Result<Vec<(i64, Transition)>, StorageError> {
+        let unreadable = self.unreadable.clone();
         self.call(move |connection| {
             let mut query = connection
                 .prepare("SELECT seq, row FROM transitions WHERE exported = 0 ORDER BY seq LIMIT ?1")?;
             let rows = query.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                 Ok((row.get(0)?, row.get::<_, String>(1)?))
             })?;
-            rows.map(|row| {
-                let (seq, json) = row?;
-                Ok((seq, from_json(&json, "transition")?))
-            })
-            .collect()
+            let mut waiting = Vec::new();
+            for row in rows {
+                let (seq, json): (i64, String) = row?;
+                match unreadable.read(&json, "transition", &seq.to_string()) {
+                    Some(transition) => waiting.push((seq, transition)),
+                    None => {
+                        connection.execute("UPDATE transitions SET exported = 1 WHERE seq = ?1", [seq])?;
+                    }
+                }
+            }
+            Ok(waiting)
         })
         .await
     }

@@ -156,6 +156,7 @@ impl Alerting {
             interval: Duration::from_millis(15_000),
             stale_after_ms: 60_000,
             book: Arc::default(),
+            ticked_at: None,
         };
         let courier = Courier {
             channel: Channel::new(&config, folder.path()).unwrap(),
@@ -163,6 +164,7 @@ impl Alerting {
             sender: Sender::new().unwrap(),
             observations: Arc::clone(&observations),
             rng: StdRng::seed_from_u64(1),
+            not_before: UnixMillis::default(),
         };
         let exporter = Exporter { storage, client: store.client(), observations };
         Self { store, evaluator, courier, exporter, receiver, now, folder }
@@ -170,16 +172,28 @@ impl Alerting {
 
     /// The process dies and is started again.
     pub(crate) async fn restart(&mut self) {
+        // The old process lets go of its file before the new one takes it.
+        self.hold(&Storage::open(&self.folder.path().join("between.sqlite")).unwrap());
         let storage = Storage::open(&self.folder.path().join("alerting.sqlite")).unwrap();
         self.evaluator.book = Arc::new(storage.load().await.unwrap());
+        self.evaluator.ticked_at = None;
+        self.hold(&storage);
+    }
+
+    fn hold(&mut self, storage: &Storage) {
         self.evaluator.storage = storage.clone();
         self.courier.storage = storage.clone();
-        self.exporter.storage = storage;
+        self.exporter.storage = storage.clone();
     }
 
     /// A heartbeat sent two seconds ago has just been stored.
     pub(crate) async fn heartbeat(&self) {
-        let heartbeat = Heartbeat { instance: "till-1".to_owned(), sent_at: UnixMillis(self.now.0 - 2_000) };
+        self.heartbeat_of("till-1", UnixMillis(self.now.0 - 2_000)).await;
+    }
+
+    /// A heartbeat that says `sent_at` has just been stored.
+    pub(crate) async fn heartbeat_of(&self, instance: &str, sent_at: UnixMillis) {
+        let heartbeat = Heartbeat { instance: instance.to_owned(), sent_at };
         let rows = [HeartbeatRow::new(&heartbeat, self.now)];
         self.store.insert::<HeartbeatRow<'_>>(&rows, DEADLINE).await.unwrap();
     }

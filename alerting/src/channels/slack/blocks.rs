@@ -32,8 +32,15 @@ enum Block {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Text {
-    PlainText { text: String, emoji: bool },
-    Mrkdwn { text: String },
+    PlainText {
+        text: String,
+        emoji: bool,
+    },
+    /// Invariant: verbatim, or Slack makes links of whatever looks like an address or a channel, an outsider's name too.
+    Mrkdwn {
+        text: String,
+        verbatim: bool,
+    },
 }
 
 /// The whole message.
@@ -66,9 +73,7 @@ pub(super) fn message(outgoing: &Outgoing<'_>) -> SlackMessage {
         blocks.push(section(&rest.join("\n")));
     }
     blocks.push(section(&links(&message.page)));
-    blocks.push(Block::Context {
-        elements: vec![Text::Mrkdwn { text: cut(&escape(&footer(&message.page)), SECTION_CHARS_MAX) }],
-    });
+    blocks.push(Block::Context { elements: vec![mrkdwn(&escape(&footer(&message.page)))] });
     blocks.truncate(BLOCKS_MAX);
     SlackMessage { text: escape(&fallback(message, &title)), blocks, unfurl_links: false }
 }
@@ -79,7 +84,6 @@ fn mark(action: Action) -> &'static str {
         Action::Trigger => "🔴",
         Action::Update => "🟠",
         Action::Resolve | Action::Missed => "🟢",
-        Action::Test => "⚪",
     }
 }
 
@@ -98,7 +102,11 @@ fn links(page: &Page) -> String {
 }
 
 fn section(text: &str) -> Block {
-    Block::Section { text: Text::Mrkdwn { text: cut(text, SECTION_CHARS_MAX) } }
+    Block::Section { text: mrkdwn(text) }
+}
+
+fn mrkdwn(text: &str) -> Text {
+    Text::Mrkdwn { text: cut(text, SECTION_CHARS_MAX), verbatim: true }
 }
 
 /// Slack's three control characters become entities: no `<!channel>`, no `<@user>`, no link of an outsider's making.

@@ -44,6 +44,25 @@ fn an_issuers_name_cannot_shout_or_link() {
 }
 
 #[test]
+fn an_address_in_a_name_becomes_no_link() {
+    let body = rendered(&message(Action::Trigger, outage_of("evil.example/login #general")), false);
+    let mut formatted = 0;
+    let mut look = vec![&body];
+    while let Some(value) = look.pop() {
+        if value["type"] == "mrkdwn" {
+            assert_eq!(value["verbatim"], true, "{value}");
+            formatted += 1;
+        }
+        match value {
+            Value::Object(fields) => look.extend(fields.values()),
+            Value::Array(items) => look.extend(items),
+            _ => {}
+        }
+    }
+    assert!(formatted >= 4, "{body}");
+}
+
+#[test]
 fn every_documented_reply_has_its_meaning() {
     let answer = |status: u16, body: &str| {
         classify(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), UnixMillis(0))

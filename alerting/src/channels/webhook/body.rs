@@ -82,8 +82,8 @@ struct Links {
 
 #[derive(Serialize)]
 struct Freshness {
-    complete_to: String,
-    lag_ms: u64,
+    complete_to: Option<String>,
+    lag_ms: Option<u64>,
     frozen: Option<&'static str>,
 }
 
@@ -100,7 +100,6 @@ fn kind(action: Action) -> &'static str {
         Action::Trigger => "alert.triggered",
         Action::Update => "alert.updated",
         Action::Resolve | Action::Missed => "alert.resolved",
-        Action::Test => "alert.test",
     }
 }
 
@@ -115,7 +114,6 @@ fn data(outgoing: &Outgoing<'_>) -> Data {
         state: match message.action {
             Action::Trigger | Action::Update => "firing",
             Action::Resolve | Action::Missed => "resolved",
-            Action::Test => "test",
         },
         severity: page.severity.name(),
         title: crate::page::message_title(message),
@@ -150,7 +148,7 @@ fn data(outgoing: &Outgoing<'_>) -> Data {
         },
         sample_event_ids: page.samples.clone(),
         data_freshness: Freshness {
-            complete_to: page.data.complete_to.to_string(),
+            complete_to: page.data.complete_to.map(|at| at.to_string()),
             lag_ms: page.data.lag_ms,
             frozen: page.data.frozen.map(crate::state::Health::name),
         },

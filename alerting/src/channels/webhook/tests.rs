@@ -92,8 +92,9 @@ fn every_body_is_as_the_published_schema_says() {
     unknown.impact = crate::page::Impact::unknown("no amounts");
     unknown.usual = None;
     unknown.since = None;
+    unknown.data = crate::page::DataFreshness::default();
     unknown.data.frozen = Some(crate::state::Health::Stale);
-    for action in [Action::Trigger, Action::Update, Action::Resolve, Action::Missed, Action::Test] {
+    for action in [Action::Trigger, Action::Update, Action::Resolve, Action::Missed] {
         for page in [outage(), unknown.clone()] {
             let post = post(&message(action, page), &[SECRET], UnixMillis(0));
             let body: Value = serde_json::from_slice(&post.body).unwrap();

@@ -4,6 +4,7 @@ use payments::UnixMillis;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::blind::{engine, rules, steps};
 use super::world::{Issuer, START, TICK_MS, shipped, tick};
 use crate::page::{Action, Message};
 use crate::rules::Sample;
@@ -95,12 +96,26 @@ async fn one_incident_is_one_page_per_channel_updated_and_then_resolved() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
-#[test]
-fn a_tick_that_cannot_be_written_has_not_happened() {
-    let rule = shipped("issuer-declines");
-    let samples = scenario().remove(50);
-    let book = Book::default();
-    let once = tick(book.clone(), &rule, samples.clone(), START);
-    let again = tick(book, &rule, samples, START);
-    assert_eq!(once, again, "the same tick from the same memory is the same tick");
+#[tokio::test]
+async fn a_tick_that_cannot_be_written_has_not_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(folder.path(), rules(), Book::default());
+    // Without ClickHouse, the thirteenth tick pages.
+    steps(&mut engine, 0..12).await;
+    let before = engine.book.clone();
+    let disk = rusqlite::Connection::open(folder.path().join("alerting.sqlite")).unwrap();
+    disk.execute_batch(
+        "CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'disk full'); END",
+    )
+    .unwrap();
+    let paging = UnixMillis(START.0 + 12 * TICK_MS);
+    engine.step(paging).await.unwrap_err();
+    assert_eq!(engine.book, before, "the memory is as before");
+    assert_eq!(engine.storage.load().await.unwrap(), *before, "and so is the disk");
+    assert!(engine.storage.unexported(10).await.unwrap().is_empty(), "history has nothing of it");
+
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    engine.step(paging).await.unwrap();
+    let waiting = engine.storage.due("chat".to_owned(), paging).await.unwrap().unwrap().waiting;
+    assert_eq!((waiting.len(), waiting[0].message.action), (1, Action::Trigger), "paged once");
 }

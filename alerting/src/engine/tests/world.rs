@@ -107,12 +107,13 @@ pub(super) fn findings(measured: Measured, since: UnixMillis) -> Findings {
         },
         codes: Vec::new(),
         samples: Vec::new(),
+        accrued: None,
     }
 }
 
 /// One tick of one rule over `samples`; `None` is stale data.
 pub(super) fn tick(book: Book, rule: &Rule, samples: Option<Vec<Sample>>, now: UnixMillis) -> TickChanges {
-    let mut tick = Tick::new(book, now, TICK);
+    let mut tick = Tick::new(book, now, TICK, Some(UnixMillis(now.0 - TICK_MS)));
     let instants = Instants { now, complete_to: UnixMillis(now.0 - 5_000) };
     let happenings: Vec<Happening> = match samples {
         Some(samples) => {
@@ -121,7 +122,7 @@ pub(super) fn tick(book: Book, rule: &Rule, samples: Option<Vec<Sample>>, now: U
         }
         None => tick.freeze(rule, crate::state::Health::Stale),
     };
-    tick.count_failure(&rule.id, &rule.hash, false);
+    tick.count_failure(&rule.id, &rule.hash, Some(false));
     for happening in happenings {
         let found = happening
             .sample

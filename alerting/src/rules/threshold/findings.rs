@@ -3,15 +3,20 @@
 use payments::UnixMillis;
 
 use super::{MINUTE_MS, Outcomes, Shape, Side, Threshold, Window, sql};
-use crate::page::{CodeExcess, Impact, Measured, Rates, Usual, estimate, outside};
+use crate::page::{
+    Accrued, CodeExcess, Impact, Measured, MoneyMinute, Rates, Span, Usual, estimate, outside, outside_id,
+};
 use crate::reader::{QueryError, Reader};
-use crate::rules::{Findings, Instants, Sample};
+use crate::rules::{Findings, Held, Instants, Sample};
 use crate::stats::{Counts, onset};
 
 /// The onset is looked for this far before the window.
 const ONSET_MINUTES: i64 = 10;
-/// Incidents older than this are told as of this long ago: a page is not an archive.
-const SINCE_MINUTES_MAX: i64 = 24 * 60;
+/// Once more than this much of an incident is looked at each time, its cost until an hour ago is written down, and
+/// only what follows is looked at.
+const LOOKED_AT_MS_MAX: i64 = 12 * 3_600_000;
+/// Webhooks later than this do not change what was written down.
+const SETTLED_AFTER_MS: i64 = 3_600_000;
 /// "Now" leaves out the minute of the onset, which is only partly bad, once this many attempts follow it.
 const NOW_ATTEMPTS_MIN: u64 = 10;
 /// Codes shown.
@@ -37,72 +42,173 @@ pub(super) async fn investigate(
     reader: &Reader,
     instants: Instants,
     sample: &Sample,
-    known_since: Option<UnixMillis>,
+    held: Option<&Held>,
     rates: &Rates,
 ) -> Result<Findings, QueryError> {
     let window = rule.window(instants.complete_to);
-    let earliest = UnixMillis(window.last.0 - SINCE_MINUTES_MAX * MINUTE_MS);
-    let known_since = known_since.map(|since| since.max(earliest));
-    let look_from = known_since.unwrap_or(window.first).0.min(window.first.0) - ONSET_MINUTES * MINUTE_MS;
-    let span =
-        Window { first: UnixMillis(look_from - rule.usual_minutes * MINUTE_MS).minute(), last: window.last };
+    // What was told of the onset, and of the time before it, stays: measured anew a day later, the usual would be
+    // measured inside the incident.
+    let told = held.and_then(|held| Some((held.since?, held)));
     match rule.measure.shape() {
         Shape::Share(outcomes) => {
-            let counts = sql::series(rule, reader, &sample.slice, span.first, span.last).await?;
-            let series = Series { first: span.first, counts };
-            let onset = series.onset(window, known_since, rule.usual_minutes);
-            share(rule, reader, (instants, window), sample, &series, onset, outcomes, rates).await
+            let case = match told {
+                Some((since, held)) => continued(rule, reader, sample, window, since, held).await?,
+                None => begun(rule, reader, sample, window).await?,
+            };
+            share(rule, reader, (instants, window), sample, case, outcomes, rates).await
         }
-        Shape::Quantile(_) => latency(rule, reader, span, sample, known_since).await,
-        Shape::Volume => volume(rule, reader, span, sample).await,
+        Shape::Quantile(_) => match told {
+            Some((since, _)) => Ok(still(sample, since, "slow answers are not lost payments")),
+            None => latency(rule, reader, span(rule, window), sample).await,
+        },
+        Shape::Volume => match told {
+            Some((since, _)) => Ok(still(sample, since, volume_cost(rule))),
+            None => volume(rule, reader, span(rule, window), sample).await,
+        },
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call; a struct of eight would only move the list")]
+/// The window, the minutes before it in which the onset is looked for, and those in which the usual is.
+fn span(rule: &Threshold, window: Window) -> Window {
+    let back = (ONSET_MINUTES + rule.usual_minutes) * MINUTE_MS;
+    Window { first: UnixMillis(window.first.0 - back).minute(), last: window.last }
+}
+
+/// Of an open page whose reading says everything that is new.
+fn still(sample: &Sample, since: UnixMillis, cost: &str) -> Findings {
+    Findings { since: Some(since), impact: Impact::unknown(cost), ..Findings::unknown(sample.measured) }
+}
+
+/// An incident whose cost is looked at from minute `from` on.
+pub(super) struct Case {
+    pub(super) series: Series,
+    pub(super) onset: Onset,
+    pub(super) from: UnixMillis,
+    pub(super) before: Option<Accrued>,
+}
+
+/// An incident that nothing was told of yet.
+async fn begun(
+    rule: &Threshold,
+    reader: &Reader,
+    sample: &Sample,
+    window: Window,
+) -> Result<Case, QueryError> {
+    let span = span(rule, window);
+    let counts = sql::series(rule, reader, &sample.slice, span.first, span.last).await?;
+    let series = Series { first: span.first, counts };
+    let onset = series.onset(window, rule.usual_minutes);
+    Ok(Case { series, onset, from: onset.since, before: None })
+}
+
+/// An incident whose onset was told.
+async fn continued(
+    rule: &Threshold,
+    reader: &Reader,
+    sample: &Sample,
+    window: Window,
+    since: UnixMillis,
+    held: &Held,
+) -> Result<Case, QueryError> {
+    let since = since.minute();
+    let from = held.accrued.as_ref().map_or(since, |accrued| accrued.to);
+    let first = from.min(window.first);
+    let counts = sql::series(rule, reader, &sample.slice, first, window.last).await?;
+    let (usual, usual_from) = match held.usual {
+        Some(Usual { measured: Measured::Share { count, of }, from, .. }) => {
+            (Counts { attempts: of, failures: count }, from)
+        }
+        _ => (Counts::default(), since),
+    };
+    let onset = Onset { since, at_least: false, usual, usual_from };
+    Ok(Case { series: Series { first, counts }, onset, from, before: held.accrued.clone() })
+}
+
 async fn share(
     rule: &Threshold,
     reader: &Reader,
     (instants, window): (Instants, Window),
     sample: &Sample,
-    series: &Series,
-    onset: Onset,
+    case: Case,
     outcomes: Outcomes,
     rates: &Rates,
 ) -> Result<Findings, QueryError> {
-    let end = UnixMillis(window.last.0 + MINUTE_MS);
-    let since_onset = series.between(onset.since, end);
+    let (slice, onset) = (&sample.slice, case.onset);
+    // A first part whose cost is known needs no reference of its own: the usual was measured before the onset.
+    let money_from = if case.before.is_some() { case.from } else { onset.usual_from };
+    let money = sql::money(rule, reader, slice, outcomes, (money_from, window.last)).await?;
+    let times = (onset.usual_from, onset.since);
+    let codes = sql::codes(rule, reader, slice, outcomes, times, (case.from, window.last)).await?;
+    let samples = sql::sample_ids(rule, reader, slice, outcomes, (case.from, end(window))).await?;
+    let (impact, accrued) = case.cost(&money, (instants, window), rates);
     let usual = onset.usual.share();
-    let excess =
-        usual.map(|usual| (since_onset.failures as f64 - usual * since_onset.attempts as f64).max(0.0));
-    let slice = &sample.slice;
-    let money = sql::money(rule, reader, slice, outcomes, (onset.usual_from, window.last)).await?;
-    // The running minute ends where the data end.
-    let money_end = instants.complete_to.min(end);
-    let money = estimate(&money, onset.since, money_end, usual.unwrap_or(0.0), rates);
-    let codes =
-        sql::codes(rule, reader, slice, outcomes, (onset.usual_from, onset.since, window.last)).await?;
-    let scale = if onset.usual.attempts == 0 {
-        0.0
-    } else {
-        since_onset.attempts as f64 / onset.usual.attempts as f64
-    };
     Ok(Findings {
         since: Some(onset.since),
         since_at_least: onset.at_least,
-        now: series.now(window, onset.since),
+        now: case.series.now(window, onset.since),
         usual: usual.map(|_| Usual {
             measured: Measured::Share { count: onset.usual.failures, of: onset.usual.attempts },
             from: onset.usual_from,
             to: onset.since,
         }),
-        impact: Impact {
-            payments: excess,
+        impact,
+        codes: case.codes(codes, window),
+        samples: samples.iter().map(|id| outside_id(id)).collect(),
+        accrued,
+    })
+}
+
+fn end(window: Window) -> UnixMillis {
+    UnixMillis(window.last.0 + MINUTE_MS)
+}
+
+impl Case {
+    /// What it cost, and what of that is to be written down.
+    pub(super) fn cost(
+        &self,
+        money: &[MoneyMinute],
+        (instants, window): (Instants, Window),
+        rates: &Rates,
+    ) -> (Impact, Option<Accrued>) {
+        // The running minute ends where the data end.
+        let end = instants.complete_to.min(end(window));
+        let of = |to: UnixMillis| {
+            let span = Span { since: self.from, recent: window.first, end: to };
+            let later = self.part(money, span, rates);
+            self.before.as_ref().map_or(later.clone(), |before| before.impact.plus(&later))
+        };
+        let settled = UnixMillis(end.0 - SETTLED_AFTER_MS).minute();
+        let is_long = end.0 - self.from.0 > LOOKED_AT_MS_MAX;
+        (of(end), is_long.then(|| Accrued { to: settled, impact: of(settled) }))
+    }
+
+    fn part(&self, money: &[MoneyMinute], span: Span, rates: &Rates) -> Impact {
+        let usual = self.onset.usual.share();
+        let money = estimate(money, span, usual.unwrap_or(0.0), rates);
+        Impact {
+            payments: usual
+                .map(|usual| excess(self.series.between(span.since, next_minute(span.end)), usual)),
             unknown: if money.is_none() { "no amounts".to_owned() } else { String::new() },
             money,
-        },
-        codes: excesses(codes, scale),
-        samples: sql::sample_ids(rule, reader, slice, outcomes, (onset.since, end)).await?,
-    })
+        }
+    }
+
+    fn codes(&self, rows: Vec<sql::CodeRow>, window: Window) -> Vec<CodeExcess> {
+        let since = self.series.between(self.from, end(window));
+        let usual = self.onset.usual;
+        let scale = if usual.attempts == 0 { 0.0 } else { since.attempts as f64 / usual.attempts as f64 };
+        excesses(rows, scale, usual.share().map(|usual| excess(since, usual)))
+    }
+}
+
+/// The minute that begins at `at` or after it.
+fn next_minute(at: UnixMillis) -> UnixMillis {
+    UnixMillis(at.0 + MINUTE_MS - 1).minute()
+}
+
+/// Failures above the usual share.
+fn excess(counts: Counts, usual: f64) -> f64 {
+    (counts.failures as f64 - usual * counts.attempts as f64).max(0.0)
 }
 
 async fn latency(
@@ -110,7 +216,6 @@ async fn latency(
     reader: &Reader,
     span: Window,
     sample: &Sample,
-    known_since: Option<UnixMillis>,
 ) -> Result<Findings, QueryError> {
     let slice = &sample.slice;
     let window = rule.window_ending(span.last);
@@ -120,7 +225,7 @@ async fn latency(
     let (now_ms, now_of) = sql::latency(rule, reader, slice, window.first, window.last).await?;
     let slow_ms = if usual_of > 0 { f64::midpoint(usual_ms, now_ms) } else { rule.fire };
     let counts = sql::slow_series(rule, reader, slice, (span.first, span.last), slow_ms).await?;
-    let onset = Series { first: span.first, counts }.onset(window, known_since, rule.usual_minutes);
+    let onset = Series { first: span.first, counts }.onset(window, rule.usual_minutes);
     Ok(Findings {
         since: Some(onset.since),
         since_at_least: onset.at_least,
@@ -133,7 +238,15 @@ async fn latency(
         impact: Impact::unknown("slow answers are not lost payments"),
         codes: Vec::new(),
         samples: Vec::new(),
+        accrued: None,
     })
+}
+
+fn volume_cost(rule: &Threshold) -> &'static str {
+    match rule.side {
+        Side::Above => "more attempts are not lost payments",
+        Side::Below => "attempts that were never made have no amounts",
+    }
 }
 
 async fn volume(
@@ -163,12 +276,10 @@ async fn volume(
             from: usual_from,
             to: since,
         }),
-        impact: Impact::unknown(match rule.side {
-            Side::Above => "more attempts are not lost payments",
-            Side::Below => "attempts that were never made have no amounts",
-        }),
+        impact: Impact::unknown(volume_cost(rule)),
         codes: Vec::new(),
         samples: Vec::new(),
+        accrued: None,
     })
 }
 
@@ -196,8 +307,8 @@ impl Series {
         Measured::Share { count: now.failures, of: now.attempts }
     }
 
-    /// When it began. An incident that was already told keeps its onset.
-    pub(super) fn onset(&self, window: Window, known: Option<UnixMillis>, usual_minutes: i64) -> Onset {
+    /// When it began.
+    pub(super) fn onset(&self, window: Window, usual_minutes: i64) -> Onset {
         let usual_before = |since: UnixMillis| {
             let from = UnixMillis(since.0 - usual_minutes * MINUTE_MS).max(self.first);
             (from, self.between(from, since))
@@ -206,9 +317,6 @@ impl Series {
             let (usual_from, usual) = usual_before(since);
             Onset { since, at_least, usual, usual_from }
         };
-        if let Some(since) = known {
-            return found(since.minute(), false);
-        }
         // What is surely before: all but the window and some minutes before it.
         let early_end = UnixMillis(window.first.0 - ONSET_MINUTES * MINUTE_MS / 2);
         let early = self.between(self.first, early_end);
@@ -230,8 +338,9 @@ impl Series {
     }
 }
 
-/// The codes with the largest excess over what `scale` times the reference would have given.
-fn excesses(rows: Vec<sql::CodeRow>, scale: f64) -> Vec<CodeExcess> {
+/// The codes with the largest excess over what `scale` times the reference would have given. Where some codes became
+/// rarer, the others share what is left: together they explain no more than the `total` excess.
+pub(super) fn excesses(rows: Vec<sql::CodeRow>, scale: f64, total: Option<f64>) -> Vec<CodeExcess> {
     let mut codes: Vec<CodeExcess> = rows
         .into_iter()
         .map(|row| CodeExcess {
@@ -239,8 +348,13 @@ fn excesses(rows: Vec<sql::CodeRow>, scale: f64) -> Vec<CodeExcess> {
             code: if row.code.is_empty() { String::new() } else { outside(&row.code) },
             excess: row.since as f64 - row.before as f64 * scale,
         })
-        .filter(|code| code.excess >= 1.0)
+        .filter(|code| code.excess > 0.0)
         .collect();
+    let sum: f64 = codes.iter().map(|code| code.excess).sum();
+    if let Some(total) = total.filter(|total| *total < sum) {
+        codes.iter_mut().for_each(|code| code.excess *= total / sum);
+    }
+    codes.retain(|code| code.excess >= 1.0);
     codes.sort_by(|a, b| b.excess.total_cmp(&a.excess));
     codes.truncate(CODES_MAX);
     codes

@@ -10,11 +10,13 @@ mod sql;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeSet, HashSet};
+
 use payments::{DeclineCategory, DeclineClass, UnixMillis};
 use serde::Deserialize;
 
 use super::keys::Scope;
-use super::{Evaluation, Findings, Instants, Sample};
+use super::{Evaluation, Findings, Held, Instants, Sample};
 use crate::page::{Headline, Measured, Rates};
 use crate::reader::{QueryError, Reader};
 use crate::slice::Slice;
@@ -128,20 +130,40 @@ impl Threshold {
         &self,
         reader: &Reader,
         instants: Instants,
+        held: &[Held],
     ) -> Result<Evaluation, QueryError> {
         let window = self.window(instants.complete_to);
-        let mut samples = sql::samples(self, reader, window).await?;
-        let truncated = samples.len() > self.slices_max;
-        samples.truncate(self.slices_max);
-        let samples = samples
-            .into_iter()
-            .map(|(slice, reading)| Sample {
-                slice,
-                verdict: self.judge(reading),
-                measured: self.measured(reading),
-            })
-            .collect();
-        Ok(Evaluation { samples, truncated })
+        let mut readings = sql::samples(self, reader, window, &[]).await?;
+        let truncated = readings.len() > self.slices_max;
+        readings.truncate(self.slices_max);
+        let seen: HashSet<&Slice> = readings.iter().map(|(slice, _)| slice).collect();
+        let unseen: Vec<&Slice> =
+            held.iter().map(|held| &held.slice).filter(|slice| !seen.contains(slice)).collect();
+        if truncated && !unseen.is_empty() {
+            // Whoever waits for the end of an incident waits for it however small the slice has become.
+            readings.extend(sql::samples(self, reader, window, &unseen).await?);
+        }
+        Ok(Evaluation { samples: self.judged(readings, held), truncated })
+    }
+
+    fn judged(&self, readings: Vec<(Slice, Reading)>, held: &[Held]) -> Vec<Sample> {
+        let mut open: BTreeSet<&Slice> =
+            held.iter().filter(|held| held.is_open).map(|held| &held.slice).collect();
+        let mut samples: Vec<Sample> = Vec::with_capacity(readings.len());
+        for (slice, reading) in readings {
+            let verdict = if open.remove(&slice) { self.judge_open(reading) } else { self.judge(reading) };
+            samples.push(Sample { slice, verdict, measured: self.measured(reading) });
+        }
+        if self.measure.shape() == Shape::Volume {
+            // No row is a volume of nothing.
+            let nothing = Reading::default();
+            samples.extend(open.into_iter().map(|slice| Sample {
+                slice: slice.clone(),
+                verdict: self.judge_open(nothing),
+                measured: self.measured(nothing),
+            }));
+        }
+        samples
     }
 
     pub(super) async fn investigate(
@@ -149,10 +171,10 @@ impl Threshold {
         reader: &Reader,
         instants: Instants,
         sample: &Sample,
-        known_since: Option<UnixMillis>,
+        held: Option<&Held>,
         rates: &Rates,
     ) -> Result<Findings, QueryError> {
-        findings::investigate(self, reader, instants, sample, known_since, rates).await
+        findings::investigate(self, reader, instants, sample, held, rates).await
     }
 
     pub(super) fn headline(&self, slice: &Slice, findings: &Findings) -> Headline {
@@ -210,6 +232,16 @@ impl Threshold {
             Shape::Quantile(_) | Shape::Volume => (reading.latency_ms, reading.latency_ms),
         };
         Some(self.compare(value, proven))
+    }
+
+    /// What a reading says of a slice that has paged. A volume that was missed is missed, although the hour before is
+    /// by now an hour without it.
+    fn judge_open(&self, reading: Reading) -> Option<Verdict> {
+        if self.measure.shape() != Shape::Volume {
+            return self.judge(reading);
+        }
+        let rate = reading.attempts as f64 / self.window_minutes as f64;
+        Some(self.compare(rate, rate))
     }
 
     /// A volume is judged where there usually is one: below the line only if the hour before was above it.

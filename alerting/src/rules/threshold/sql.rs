@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{MINUTE_MS, Outcomes, Reading, Shape, Threshold, Window};
 use crate::page::MoneyMinute;
 use crate::reader::{QueryError, Reader, Sql};
-use crate::rules::scope_sql::slice_column;
+use crate::rules::scope_sql::{among, slice_column};
 use crate::slice::Slice;
 use crate::stats::Counts;
 
@@ -23,19 +23,27 @@ struct SampleRow {
     usual_attempts: u64,
 }
 
-/// One reading per slice, the largest first; one more than `slices_max` when there are more.
+/// One reading per slice, the largest first; one more than `slices_max` when there are more. With `only`, of these
+/// slices, however many.
 pub(super) async fn samples(
     rule: &Threshold,
     reader: &Reader,
     window: Window,
+    only: &[&Slice],
 ) -> Result<Vec<(Slice, Reading)>, QueryError> {
     let sql = match rule.measure.shape() {
         Shape::Share(outcomes) => share(rule, window, outcomes),
         Shape::Quantile(level) => quantile(rule, window, level),
         Shape::Volume => volume(rule, window),
     };
-    let limit = i64::try_from(rule.slices_max).unwrap_or(i64::MAX).saturating_add(1);
-    let sql = sql.number("GROUP BY slice ORDER BY attempts DESC, usual_attempts DESC, slice LIMIT ?", limit);
+    let sql = if only.is_empty() { sql } else { among(sql, &rule.scope.by, only) };
+    let limit = if only.is_empty() { rule.slices_max.saturating_add(1) } else { only.len() };
+    // What is usual counts as well: a slice that has died is as large as it was.
+    let sql = sql
+        .text("GROUP BY slice ORDER BY")
+        .number("greatest(toFloat64(attempts), usual_attempts * ?", rule.window_minutes)
+        .number("/ ?) DESC, slice", rule.usual_minutes)
+        .number("LIMIT ?", i64::try_from(limit).unwrap_or(i64::MAX));
     let rows: Vec<SampleRow> = reader.rows(sql).await?;
     Ok(rows
         .into_iter()
@@ -193,19 +201,24 @@ pub(super) struct CodeRow {
     pub(super) since: u64,
 }
 
-/// The most frequent decline codes since minute `onset`, with their counts from minute `first` on.
+/// The most frequent decline codes of the minutes from `from` to `last`, with their counts in the minutes from `first`
+/// to before `onset`.
 pub(super) async fn codes(
     rule: &Threshold,
     reader: &Reader,
     slice: &Slice,
     outcomes: Outcomes,
-    (first, onset, last): (UnixMillis, UnixMillis, UnixMillis),
+    (first, onset): (UnixMillis, UnixMillis),
+    (from, last): (UnixMillis, UnixMillis),
 ) -> Result<Vec<CodeRow>, QueryError> {
     let onset_s = onset.seconds();
     let sql = Sql::new("SELECT toString(decline_category) AS category, toString(decline_code) AS code,")
         .number("countIf(minute < fromUnixTimestamp(?)) AS before,", onset_s)
         .number("countIf(minute >= fromUnixTimestamp(?)) AS since FROM payment_minutes", onset_s);
-    let sql = slice.filter(minutes(rule, sql, first, last)).text(&format!("AND {}", bad(rule, outcomes)));
+    let sql = minutes(rule, sql, first, last)
+        .number("AND (minute < fromUnixTimestamp(?)", onset_s)
+        .number("OR minute >= fromUnixTimestamp(?))", from.seconds());
+    let sql = slice.filter(sql).text(&format!("AND {}", bad(rule, outcomes)));
     reader.rows(sql.text("GROUP BY category, code ORDER BY since DESC, category, code LIMIT 20")).await
 }
 
