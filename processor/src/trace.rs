@@ -3,12 +3,10 @@
 use std::time::SystemTime;
 
 use opentelemetry::global::BoxedTracer;
-use opentelemetry::trace::{
-    Span as _, SpanContext, SpanId, SpanKind, TraceContextExt as _, TraceFlags, TraceId, TraceState,
-    Tracer as _,
-};
+use opentelemetry::trace::{Span as _, SpanContext, SpanKind, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use payments::UnixMillis;
+use runtime::trace_context;
 
 use crate::prepare::Prepared;
 
@@ -26,7 +24,8 @@ pub(crate) struct Stages {
 /// Records the spans of every sampled webhook of a stored batch.
 pub(crate) fn record_batch(tracer: &BoxedTracer, prepared: &Prepared, stages: Stages) {
     for webhook in &prepared.webhooks {
-        let Some(parent) = parse(&webhook.envelope.traceparent) else { continue };
+        let parent = trace_context::parse(&webhook.envelope.traceparent).filter(SpanContext::is_sampled);
+        let Some(parent) = parent else { continue };
         let context = Context::new().with_remote_span_context(parent);
         let source = KeyValue::new("source", webhook.envelope.source.clone());
         let spans = [
@@ -44,16 +43,6 @@ pub(crate) fn record_batch(tracer: &BoxedTracer, prepared: &Prepared, stages: St
             span.end_with_timestamp(system_time(until));
         }
     }
-}
-
-/// A sampled context from the envelope; ingest wrote it, so anything malformed is simply not traced.
-fn parse(text: &str) -> Option<SpanContext> {
-    let mut parts = text.split('-').skip(1);
-    let trace = TraceId::from_hex(parts.next()?).ok()?;
-    let span = SpanId::from_hex(parts.next()?).ok()?;
-    let flags = TraceFlags::new(u8::from_str_radix(parts.next()?, 16).ok()?);
-    let context = SpanContext::new(trace, span, flags, true, TraceState::NONE);
-    (context.is_valid() && context.is_sampled()).then_some(context)
 }
 
 fn system_time(at: UnixMillis) -> SystemTime {

@@ -74,13 +74,12 @@ async fn ready(State(admin): State<Admin>) -> Response {
 /// The same for one part: a load balancer before ingest asks nothing of ClickHouse.
 async fn part_ready(State(admin): State<Admin>, Path(part): Path<String>) -> Response {
     let parts = admin.health.parts();
-    match parts.get(part.as_str()) {
-        Some(state) => answer(state.is_ok(), line(&part, state)),
-        None => {
-            let known: Vec<&str> = parts.keys().copied().collect();
-            (StatusCode::NOT_FOUND, format!("no such part; one of {}\n", known.join(", "))).into_response()
-        }
-    }
+    let Some(state) = parts.get(part.as_str()) else {
+        let known: Vec<&str> = parts.keys().copied().collect();
+        return (StatusCode::NOT_FOUND, format!("no such part; one of {}\n", known.join(", ")))
+            .into_response();
+    };
+    answer(state.is_ok(), line(&part, state))
 }
 
 fn line(part: &str, state: &Result<(), String>) -> String {
