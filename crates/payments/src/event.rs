@@ -221,7 +221,7 @@ impl ThreeDs {
 }
 
 /// Card network in one spelling (`mastercard`, whichever of `mc`, `MasterCard`, `MASTERCARD` the provider says);
-/// an unknown name stays as sent, in lower snake case.
+/// a name of no known network stays as sent, in lower snake case; `unknown` is no name.
 pub fn network(name: &str) -> String {
     let name = snake(name);
     match name.as_str() {
@@ -229,6 +229,8 @@ pub fn network(name: &str) -> String {
         "american_express" | "americanexpress" => "amex".to_owned(),
         "diners_club" | "dinersclub" | "diners_club_international" => "diners".to_owned(),
         "cup" | "union_pay" | "unionpay_credit" | "china_union_pay" => "unionpay".to_owned(),
+        "eftpos" | "eftpos_australia" => "eftpos_au".to_owned(),
+        "unknown" => String::new(),
         "cartebancaire" | "cartes_bancaires" | "carte_bancaire" => "cartes_bancaires".to_owned(),
         _ => name,
     }
@@ -291,6 +293,8 @@ mod tests {
         }
         assert_eq!(network("Visa"), "visa");
         assert_eq!(network("elo"), "elo");
+        assert_eq!(network("eftpos_australia"), network("eftpos_au"));
+        assert_eq!(network("unknown"), "");
         assert_eq!(wallet("ApplePay"), "apple_pay");
     }
 

@@ -29,26 +29,37 @@ pub fn look_up(network: &str, code: &str) -> Option<(C, R)> {
 /// Applies a Mastercard merchant advice code (`01`, `03`, `24`…) to what the response code alone says. On another
 /// network, or with a code that says nothing about retrying, `answer` is returned as it is.
 ///
-/// The advice decides the retry class; it changes the category only where the response code leaves it open: account
-/// data that is out of date (`01`) or gone (`03`), and a stopped recurring payment (`21`).
+/// The advice decides the retry class, and the category where the response code leaves it open. Account data that is
+/// out of date (`01`) or gone (`03`) is told apart. 40, 41 and 43 describe the card and come with approvals too: they
+/// change nothing.
 pub fn merchant_advice(network: &str, advice: &str, answer: (C, R)) -> (C, R) {
     if !matches!(network, "mastercard" | "maestro" | "") {
         return answer;
     }
     let Some(advice) = normalized(advice) else { return answer };
-    let (category, retry) = answer;
-    match (advice.as_str(), category) {
-        ("01", C::InvalidCardData) => (C::ExpiredCard, R::SoftFix),
-        ("03", C::InvalidCardData) => (C::AccountClosed, R::Hard),
-        ("21", C::DoNotHonor | C::NotPermitted | C::Unknown) => (C::Revoked, R::Hard),
-        ("01" | "04", _) => (category, R::SoftFix),
-        // 24 to 30 also name the waiting time, from an hour to ten days.
-        ("02" | "24" | "25" | "26" | "27" | "28" | "29" | "30", _) => (category, R::Soft),
-        // 05 as hard is unconfirmed.
-        ("03" | "05" | "21" | "22" | "42", _) => (category, R::Hard),
-        // 40, 41 and 43 describe the card, and come with approvals too.
-        _ => (category, retry),
-    }
+    // 24 to 30 also name the waiting time, from an hour to ten days. 05 as hard is unconfirmed.
+    let (own, retry) = match advice.as_str() {
+        "01" => (None, R::SoftFix),
+        "02" => (None, R::Soft),
+        "03" | "05" | "22" => (Some(C::NotPermitted), R::Hard),
+        "04" => (Some(C::ProcessorError), R::SoftFix),
+        "21" => (Some(C::Revoked), R::Hard),
+        "24" | "25" | "26" | "27" | "28" | "29" | "30" => (Some(C::InsufficientFunds), R::Soft),
+        "42" => (Some(C::RiskBlocked), R::Hard),
+        _ => return answer,
+    };
+    let category = match (advice.as_str(), answer.0) {
+        ("01", C::InvalidCardData) => C::ExpiredCard,
+        ("03", C::InvalidCardData) => C::AccountClosed,
+        (_, category) => own.filter(|_| is_open(answer)).unwrap_or(category),
+    };
+    (category, retry)
+}
+
+/// Whether a code says hardly more than no. Mastercard's 79 is such, and known by its retry class, which is left to the
+/// advice.
+fn is_open(answer: (C, R)) -> bool {
+    matches!(answer, (C::DoNotHonor | C::NotPermitted | C::Unknown, _) | (C::InvalidCardData, R::Unknown))
 }
 
 /// Longest code of any network here; longer ones (some acquirers send up to 20 characters) are not known.

@@ -35,7 +35,7 @@ impl HmacKey {
 
     /// From base64 text, padding optional; `None` if it is not base64 or empty.
     pub fn from_base64(text: &str) -> Option<Self> {
-        let bytes = BASE64_LENIENT.decode(text.trim()).ok()?;
+        let bytes = decode_base64_key(text)?;
         (!bytes.is_empty()).then(|| Self::new(&bytes))
     }
 
@@ -68,6 +68,11 @@ impl std::fmt::Debug for HmacKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("HmacKey([redacted])")
     }
+}
+
+/// A key in base64, padding optional.
+pub(crate) fn decode_base64_key(text: &str) -> Option<Vec<u8>> {
+    BASE64_LENIENT.decode(text.trim()).ok()
 }
 
 /// A signature in hexadecimal of either case; `None` if it is not exactly 32 bytes of it.

@@ -26,13 +26,16 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use self::item::Item;
+pub(super) use self::refusal_reasons::has_reason;
+use self::signature::Amount;
 pub(super) use self::signature::{Keys, verify};
-use super::loose::{Object, Text};
+use super::loose::{self, BadValue, Text};
+use super::object::Object;
 use super::{EVENTS_MAX, ParkReason, SourceSettings, json};
-use crate::money::Currency;
+use crate::money::{Currency, Money};
 use crate::{Envelope, PaymentEvent};
 
-pub(super) const MAPPER_VERSION: u16 = 1;
+pub(super) const MAPPER_VERSION: u16 = 2;
 
 /// Once mandatory, harmless today: the status code decides.
 pub(super) const ACKNOWLEDGEMENT: &str = "[accepted]";
@@ -86,7 +89,7 @@ pub(super) fn normalize(
     }
     let live = is_live(&body.live, "true", settings);
     let events = batch.kept.iter().enumerate().map(|(index, wrapped)| {
-        let event = item::event(&wrapped.item.0, live, settings);
+        let event = item::event(&wrapped.item.0, live, settings, envelope.received_at);
         event.map_err(|bad| bad.under(&format!("/notificationItems/{index}/NotificationRequestItem")))
     });
     Ok(newest_of_each(events.collect::<Result<_, _>>()?))
@@ -112,6 +115,14 @@ fn newest_of_each(events: Vec<PaymentEvent>) -> Vec<PaymentEvent> {
         }
     }
     kept
+}
+
+/// A field `amount` as money.
+fn money(amount: &Amount<'_>) -> Result<Option<Money>, BadValue> {
+    loose::money(&amount.value, &amount.currency, exponent).map_err(|bad| BadValue {
+        pointer: if bad.pointer == "/amount" { "/amount/value" } else { "/amount/currency" },
+        ..bad
+    })
 }
 
 /// Decimal places of Adyen's minor units: ISO 4217 but for four currencies (docs.adyen.com, "Currency codes and minor

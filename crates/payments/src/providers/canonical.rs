@@ -14,14 +14,15 @@ use strum::VariantArray;
 pub(super) use self::signature::{Keys, verify};
 
 use self::document::{Document, Word};
-use super::{EVENTS_MAX, ParkReason, SourceSettings, json};
+use super::object::Object;
+use super::{EVENTS_MAX, ParkReason, SourceSettings, card_number, json};
 use crate::event::{self, snake};
 use crate::{
     Currency, Decline, DeclineCategory, Envelope, Kind, Money, Outcome, PaymentEvent, Retry, ThreeDs,
     UnixMillis, network_codes,
 };
 
-pub(super) const MAPPER_VERSION: u16 = 1;
+pub(super) const MAPPER_VERSION: u16 = 2;
 
 /// Longest text of a field, in characters.
 const TEXT_CHARS_MAX: usize = 200;
@@ -36,10 +37,10 @@ pub(super) fn normalize(
 ) -> Result<Vec<PaymentEvent>, ParkReason> {
     let is_array = envelope.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     if !is_array {
-        let json::Object(document) = json::read::<json::Object<Document<'_>>>(&envelope.body, "")?;
+        let Object(document) = json::read::<Object<Document<'_>>>(&envelope.body, "")?;
         return Ok(vec![Fields { document: &document, prefix: String::new() }.event(settings)?]);
     }
-    let documents: Vec<json::Object<Document<'_>>> = json::read(&envelope.body, "")?;
+    let documents: Vec<Object<Document<'_>>> = json::read(&envelope.body, "")?;
     match documents.len() {
         0 => return Err(ParkReason::UnexpectedShape("the array is empty".to_owned())),
         count if count > EVENTS_MAX => return Err(ParkReason::TooManyEvents { count, max: EVENTS_MAX }),
@@ -47,7 +48,7 @@ pub(super) fn normalize(
     }
     let mut first_uses: HashMap<&str, usize> = HashMap::with_capacity(documents.len());
     let mut events = Vec::with_capacity(documents.len());
-    for (index, json::Object(document)) in documents.iter().enumerate() {
+    for (index, Object(document)) in documents.iter().enumerate() {
         let fields = Fields { document, prefix: format!("/{index}") };
         if let Some(first) = first_uses.insert(&document.event_id.0, index) {
             return Err(
@@ -126,7 +127,6 @@ impl Fields<'_> {
         if !matches!(event.funding.as_str(), "" | "credit" | "debit" | "prepaid") {
             return Err(self.bad("funding", "is not one of credit, debit, prepaid"));
         }
-        // Invariant: no field takes a whole card number.
         event.bin = self.digits("bin", document.bin.as_ref(), 6..=8, "is not the first 6 to 8 digits")?;
         event.last4 = self.digits("last4", document.last4.as_ref(), 4..=4, "is not the last 4 digits")?;
         event.issuer = self.text("issuer", document.issuer.as_ref())?;
@@ -201,6 +201,12 @@ impl Fields<'_> {
     fn word(&self, field: &str, word: &Word<'_>) -> Result<String, ParkReason> {
         if word.0.chars().nth(TEXT_CHARS_MAX).is_some() {
             return Err(self.bad(field, format!("is longer than {TEXT_CHARS_MAX} characters")));
+        }
+        // Invariant: no field takes a whole card number. Nor does a reason to park repeat one.
+        if card_number::find(&word.0).is_some() {
+            return Err(
+                self.bad(field, "holds what looks like a card number, which is never kept in a field")
+            );
         }
         Ok(word.0.to_string())
     }

@@ -1,5 +1,6 @@
 //! Card fields that providers spell alike.
 
+use super::card_number;
 use crate::decline::{DeclineCategory, DeclineClass};
 use crate::event::{Outcome, ThreeDs};
 
@@ -55,6 +56,11 @@ pub(super) fn label(text: &str) -> String {
     text.trim().chars().take(LABEL_CHARS_MAX).collect()
 }
 
+/// A text that the merchant writes as they like (order id, experiment): a label in which no card number is kept.
+pub(super) fn merchant_text(text: &str) -> String {
+    card_number::mask(label(text))
+}
+
 /// A risk score on the provider's own scale.
 pub(super) fn score(text: &str) -> Option<f32> {
     text.trim().parse().ok().filter(|score: &f32| score.is_finite())
@@ -87,6 +93,7 @@ mod tests {
         assert_eq!(bin("41111é"), "");
         assert_eq!(last4("1111"), "1111");
         assert_eq!(last4("4111111111111111"), "");
+        assert_eq!(merchant_text(" GC-1 4111 1111 1111 1111 "), "GC-1 [card number]");
     }
 
     #[test]

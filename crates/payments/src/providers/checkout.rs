@@ -12,6 +12,7 @@ mod tests;
 use serde::de::IgnoredAny;
 
 use self::notification::{Data, Notification};
+pub(super) use self::response_codes::has_code;
 use super::loose::{self, first, required};
 use super::{ParkReason, Provider, Rejection, Request, SecretError, SourceSettings, card, json};
 use crate::decline::{Decline, DeclineCategory, Retry};
@@ -21,7 +22,7 @@ use crate::secret::Secret;
 use crate::signature::{HmacKey, decode_hex};
 use crate::{Envelope, PaymentEvent, network_codes};
 
-pub(super) const MAPPER_VERSION: u16 = 1;
+pub(super) const MAPPER_VERSION: u16 = 2;
 
 const HEADER: &str = "cko-signature";
 
@@ -121,13 +122,17 @@ fn write_data(
     if data.is_payout() && matches!(event.kind, Kind::Authorization | Kind::Payment) {
         event.kind = Kind::Payout;
     }
-    data.payment_id(event_type).clone_into(&mut event.payment_id);
+    data.payment_id().clone_into(&mut event.payment_id);
     data.attempt_id(event_type).clone_into(&mut event.attempt_id);
-    first(&[&data.payment_reference, &data.reference]).clone_into(&mut event.order_id);
-    event.money = loose::money(&data.amount, &data.currency, exponent).map_err(|bad| bad.under("/data"))?;
+    event.order_id = card::merchant_text(first(&[&data.payment_reference, &data.reference]));
+    event.money = match loose::money(&data.amount, &data.currency, exponent) {
+        Err(bad) if event_types::meaning(event_type).is_some() => return Err(bad.under("/data")),
+        money => money.unwrap_or_default(),
+    };
     data.write_instrument(event);
     event.risk_score = data.risk.as_ref().and_then(|risk| card::score(&risk.score));
-    let metadata = |key: &Option<String>| key.as_deref().map(|key| card::label(data.metadata.get(key)));
+    let metadata =
+        |key: &Option<String>| key.as_deref().map(|key| card::merchant_text(data.metadata.get(key)));
     event.experiment = metadata(&settings.experiment_key).unwrap_or_default();
     event.variant = metadata(&settings.variant_key).unwrap_or_default();
     if event.kind == Kind::Authentication {

@@ -1,10 +1,6 @@
 //! Reading JSON so that a refusal names the field, and never repeats what could be a card number.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::Deserialize;
 use serde_path_to_error::Segment;
 
 use super::ParkReason;
@@ -14,30 +10,6 @@ const PROBLEM_CHARS_MAX: usize = 200;
 
 /// A run of digits at least this long is left out of problem texts: card numbers have 12 to 19.
 const DIGITS_HIDDEN_MIN: usize = 9;
-
-/// A struct that is read from a JSON object only. (By itself serde also reads one from an array, field by field.)
-#[derive(Debug)]
-pub(super) struct Object<T>(pub(super) T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
-    }
-}
 
 /// Reads `json`, which sits at `pointer` in the body (empty for the body itself), as a `T`.
 pub(super) fn read<'de, T: Deserialize<'de>>(json: &'de [u8], pointer: &str) -> Result<T, ParkReason> {
@@ -72,21 +44,37 @@ fn explain<'de, T: Deserialize<'de>>(json: &'de str, pointer: &str, error: &serd
     }
 }
 
-/// `text`, bounded, with every long run of digits replaced.
+/// `text`, bounded, with every long run of digits replaced. Blanks and dashes between digits belong to the run: card
+/// numbers are written in groups.
 pub(super) fn hide_digits(text: &str) -> String {
     let mut out = String::new();
-    let mut digits = String::new();
-    for character in text.chars().take(PROBLEM_CHARS_MAX).chain([' ']) {
-        if character.is_ascii_digit() {
-            digits.push(character);
+    let mut run = String::new();
+    for character in text.chars().take(PROBLEM_CHARS_MAX) {
+        let continues = !run.is_empty() && is_separator(character);
+        if character.is_ascii_digit() || continues {
+            run.push(character);
             continue;
         }
-        out.push_str(if digits.len() < DIGITS_HIDDEN_MIN { &digits } else { "[digits]" });
-        digits.clear();
+        end_run(&mut out, &mut run);
         out.push(character);
     }
-    out.pop();
+    end_run(&mut out, &mut run);
     out
+}
+
+fn end_run(out: &mut String, run: &mut String) {
+    let digits = run.trim_end_matches(is_separator);
+    if digits.bytes().filter(u8::is_ascii_digit).count() < DIGITS_HIDDEN_MIN {
+        out.push_str(run);
+    } else {
+        out.push_str("[digits]");
+        out.push_str(&run[digits.len()..]);
+    }
+    run.clear();
+}
+
+fn is_separator(character: char) -> bool {
+    matches!(character, ' ' | '-')
 }
 
 #[cfg(test)]
@@ -101,6 +89,7 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     struct Inner {
+        #[expect(dead_code, reason = "likewise")]
         amount: i64,
     }
 
@@ -121,16 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_not_read_from_an_array() {
-        assert!(read::<Inner>(b"[7]", "").is_ok());
-        assert!(read::<Object<Inner>>(b"[7]", "").is_err());
-        assert_eq!(read::<Object<Inner>>(br#"{"amount": 7}"#, "").unwrap().0.amount, 7);
-    }
-
-    #[test]
     fn problem_texts_are_bounded_even_when_all_digits() {
         assert_eq!(hide_digits(&"4".repeat(10_000)), "[digits]");
         assert_eq!(hide_digits(&"é".repeat(10_000)).chars().count(), PROBLEM_CHARS_MAX);
         assert_eq!(hide_digits("at line 12345678 column 9"), "at line 12345678 column 9");
+    }
+
+    #[test]
+    fn a_card_number_written_in_groups_is_hidden_too() {
+        assert_eq!(hide_digits("\"4111 1111 1111 1111\", 12 27"), "\"[digits]\", 12 27");
+        assert_eq!(hide_digits("4111-1111--1111 - 1111 - no"), "[digits] - no");
+        assert_eq!(hide_digits("at 2026-11-22 - 1"), "at [digits]");
+        assert_eq!(hide_digits("- 2026-11-22T14:02"), "- 2026-11-22T14:02");
     }
 }

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::ParkReason;
@@ -17,14 +15,9 @@ use crate::time::UnixMillis;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Text<'a>(Cow<'a, str>);
 
-/// An object whose keys are not known beforehand (metadata), in the order sent.
+/// An object whose keys are not known beforehand (metadata), in the order sent; a value of another type is an empty one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pairs<'a>(Vec<(Text<'a>, Text<'a>)>);
-
-/// A `T` that must be written as a JSON object. Derived structs also read arrays, field by position: two structs that
-/// read the same bytes, one to verify and one to believe, could then be made to see different values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Object<T>(pub(super) T);
 
 /// A value that an event cannot do without, or that is there but cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,26 +168,6 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(entries)).map(Object)
-    }
-}
-
 impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(PairsVisitor)
@@ -219,6 +192,26 @@ impl<'de> Visitor<'de> for PairsVisitor {
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Pairs::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Pairs::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Pairs::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Pairs::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Pairs::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
         Ok(Pairs::default())
     }
 
@@ -266,8 +259,9 @@ mod tests {
         let pairs: Pairs<'_> =
             serde_json::from_str(r#"{"metadata.a.b": 7, " NAME1 ": "x", "deep": {"a": 1}}"#).unwrap();
         assert_eq!((pairs.get("metadata.a.b"), pairs.get(" NAME1 "), pairs.get("deep")), ("7", "x", ""));
-        assert_eq!(serde_json::from_str::<Pairs<'_>>("null").unwrap(), Pairs::default());
-        assert_eq!(serde_json::from_str::<Pairs<'_>>("[]").unwrap(), Pairs::default());
+        for other in ["null", "[]", "7", "-7", "1.5", "true", "\"x\""] {
+            assert_eq!(serde_json::from_str::<Pairs<'_>>(other).unwrap(), Pairs::default(), "{other}");
+        }
     }
 
     #[test]

@@ -6,13 +6,16 @@
 mod adyen;
 mod canonical;
 mod card;
+mod card_number;
 mod checkout;
 mod json;
 mod loose;
+mod object;
 mod replay;
 mod stripe;
 #[cfg(test)]
 mod testing;
+mod unmapped;
 
 use bytes::Bytes;
 use http::HeaderMap;

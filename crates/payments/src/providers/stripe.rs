@@ -13,15 +13,18 @@ mod notice;
 mod payment_intent;
 mod shape;
 mod signature;
+#[cfg(test)]
+mod tests;
 mod wire;
 
+pub(super) use decline_codes::has_code;
 pub(super) use signature::{Keys, verify};
 
 use self::notice::Notice;
 use super::{ParkReason, SourceSettings, json};
 use crate::{Envelope, Kind, Outcome, PaymentEvent};
 
-pub(super) const MAPPER_VERSION: u16 = 1;
+pub(super) const MAPPER_VERSION: u16 = 2;
 
 /// The facts of one webhook: one, or two where a charge was authorized and captured, or a refund made and done, at
 /// once. A type that says nothing about money is still one fact, `other`/`updated`, so that no webhook is invisible.

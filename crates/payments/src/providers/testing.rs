@@ -4,39 +4,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Provider, Rejection, Request, SourceSettings, Verifier};
-use crate::{Envelope, ParkReason, PaymentEvent, Secret, UnixMillis};
+use crate::{Envelope, ParkReason, PaymentEvent, UnixMillis};
 
 /// When every envelope of these tests arrived: 2026-09-14T08:16:00Z.
 pub(super) const RECEIVED_AT: UnixMillis = UnixMillis(1_789_373_760_000);
-
-/// A signature vector. The secret is a text, or an array of them.
-#[derive(Deserialize)]
-pub(super) struct Vector {
-    pub(super) secret: serde_json::Value,
-    pub(super) headers: std::collections::BTreeMap<String, String>,
-    pub(super) body: String,
-    pub(super) expected: String,
-    pub(super) why: String,
-    /// Which secret, of a valid one of ours.
-    pub(super) secret_index: Option<usize>,
-}
-
-impl Vector {
-    pub(super) fn verify(&self, provider: Provider) -> Result<usize, Rejection> {
-        let texts = match &self.secret {
-            serde_json::Value::Array(texts) => texts.clone(),
-            text => vec![text.clone()],
-        };
-        let secrets: Vec<Secret> = texts.iter().map(|text| Secret::new(text.as_str().unwrap())).collect();
-        let verifier = Verifier::new(provider, &secrets).unwrap();
-        let headers: Vec<(&str, &str)> = self.headers.iter().map(|(k, v)| (&**k, &**v)).collect();
-        verify(&verifier, &headers, self.body.as_bytes())
-    }
-}
 
 pub(super) fn verify(verifier: &Verifier, headers: &[(&str, &str)], body: &[u8]) -> Result<usize, Rejection> {
     let headers: HeaderMap = headers

@@ -27,7 +27,7 @@ const BRANDS: &[(&str, &str)] = &[
     ("elo", "elo"),
     ("hiper", "hipercard"),
     ("interac", "interac"),
-    ("eftpos", "eftpos_australia"),
+    ("eftpos", "eftpos_au"),
     ("dankort", "dankort"),
     ("troy", "troy"),
     ("rupay", "rupay"),

@@ -2,14 +2,14 @@
 
 use super::super::SourceSettings;
 use super::super::card::{self, refused};
-use super::super::loose::{self, BadValue, Pairs, Text, first, required};
+use super::super::loose::{BadValue, Pairs, Text, first, required};
 use super::event_codes::meaning;
 use super::instrument::{Instrument, instrument};
 use super::signature::Amount;
-use super::{exponent, refusal_reasons};
+use super::{money, refusal_reasons};
 use crate::decline::{Decline, DeclineCategory, Retry};
 use crate::event::{Kind, Outcome, ThreeDs};
-use crate::{PaymentEvent, network_codes};
+use crate::{PaymentEvent, UnixMillis, network_codes};
 
 /// `NotificationRequestItem`. The keys of `additionalData` hold dots and hyphens; each is one key, not a path.
 #[derive(Default, serde::Deserialize)]
@@ -39,15 +39,25 @@ pub(super) struct Item<'a> {
     additional_data: Pairs<'a>,
 }
 
+/// The event that answers an attempt.
+const AUTHORISATION: &str = "AUTHORISATION";
+
 /// The fact an item tells. Adyen has no event id: `eventCode:pspReference:merchantAccountCode:success` stands for it.
+///
+/// An item that cannot be read parks its whole batch, so only what a fact cannot do without is asked for. `eventDate` is
+/// not signed: where it is no time, the time of arrival stands for it.
 pub(super) fn event(
     item: &Item<'_>,
     live: bool,
     settings: &SourceSettings,
+    received_at: UnixMillis,
 ) -> Result<PaymentEvent, BadValue> {
     let code = required(&item.event_code, "/eventCode")?;
     let reference = required(&item.psp_reference, "/pspReference")?;
-    let occurred_at = loose::time(&item.event_date, "/eventDate")?;
+    if code == AUTHORISATION && !item.success.is_true() && !item.success.eq_ignore_ascii_case("false") {
+        return Err(BadValue { pointer: "/success", problem: "is neither true nor false" });
+    }
+    let occurred_at = UnixMillis::from_rfc3339(&item.event_date).unwrap_or(received_at);
     let account = &item.merchant_account_code;
     let event_id = format!("{code}:{reference}:{}:{}", account.as_str(), item.success.as_str());
 
@@ -64,7 +74,7 @@ pub(super) fn event(
     item.write_experiment(&mut event, settings);
     if code != "MANUAL_REVIEW_REJECT" && matches!(outcome, Outcome::Declined | Outcome::Failed) {
         let decline = item.decline(&event.network);
-        if code == "AUTHORISATION" {
+        if code == AUTHORISATION {
             event.outcome = refused(decline.category);
         }
         event.decline = Some(decline);
@@ -82,7 +92,7 @@ impl Item<'_> {
         let status = self.detail("disputeStatus");
         let (kind, outcome) = meaning(&self.event_code, self.success.is_true(), action, status);
         // An authorization of nothing verifies a card. It is no attempt to pay, and must not weigh in decline rates.
-        let is_verification = self.event_code.as_str() == "AUTHORISATION"
+        let is_verification = self.event_code.as_str() == AUTHORISATION
             && self.amount.as_ref().is_some_and(|amount| amount.value.as_str() == "0");
         (if is_verification { Kind::Other } else { kind }, outcome)
     }
@@ -95,13 +105,9 @@ impl Item<'_> {
             event.attempt_id.clone_from(&event.payment_id);
         }
         let order = first(&[&self.merchant_reference, self.detail("merchantOrderReference")]);
-        order.clone_into(&mut event.order_id);
+        event.order_id = card::merchant_text(order);
         if let Some(amount) = &self.amount {
-            event.money =
-                loose::money(&amount.value, &amount.currency, exponent).map_err(|bad| BadValue {
-                    pointer: if bad.pointer == "/amount" { "/amount/value" } else { "/amount/currency" },
-                    ..bad
-                })?;
+            event.money = money(amount)?;
         }
         Ok(())
     }
@@ -127,8 +133,11 @@ impl Item<'_> {
             card::country(first(&[self.detail("cardIssuingCountry"), self.detail("issuerCountry")]));
     }
 
-    /// An approved card payment's `reason` is `authCode:last4:MM/YYYY`.
+    /// An approved card payment's `reason` is `authCode:last4:MM/YYYY`; any other reason is a text.
     fn last4_of_reason(&self) -> &str {
+        if self.event_code.as_str() != AUTHORISATION || !self.success.is_true() {
+            return "";
+        }
         let mut parts = self.reason.split(':');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(_), Some(last4), Some(_), None) => last4,
@@ -166,7 +175,7 @@ impl Item<'_> {
         let metadata = |key: &Option<String>| {
             let Some(key) = key else { return String::new() };
             let prefixed = |name: &str| name.strip_prefix("metadata.") == Some(key);
-            card::label(first(&[self.additional_data.find(prefixed), self.detail(key)]))
+            card::merchant_text(first(&[self.additional_data.find(prefixed), self.detail(key)]))
         };
         event.experiment = metadata(&settings.experiment_key);
         event.variant = metadata(&settings.variant_key);

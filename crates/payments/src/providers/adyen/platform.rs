@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::loose::{self, Text, first};
 use super::super::{ParkReason, SourceSettings, card, json};
 use super::signature::Amount;
-use super::{Body, exponent, is_live};
+use super::{Body, exponent, is_live, money};
 use crate::decline::{Decline, DeclineCategory, Retry};
 use crate::event::{Kind, Outcome};
 use crate::time::UnixMillis;
@@ -106,11 +106,13 @@ pub(super) fn event(
     let own_id = if is_movement(&body.event_type) { data.id.as_str() } else { "" };
     first(&[psp_reference, own_id]).clone_into(&mut event.payment_id);
     let order = payment.map_or("", |payment| payment.payment_merchant_reference.as_str());
-    first(&[order, &data.reference]).clone_into(&mut event.order_id);
+    event.order_id = card::merchant_text(first(&[order, &data.reference]));
     if let Some(amount) = data.amount.as_ref().or(data.disputed_amount.as_ref()) {
-        let money = loose::money(&amount.value, &amount.currency, exponent);
-        event.money = money.map_err(|bad| bad.under("/data"))?;
-        event.fee_minor = data.interchange(&amount.currency);
+        event.money = match money(amount) {
+            Err(bad) if is_movement(&body.event_type) => return Err(bad.under("/data")),
+            money => money.unwrap_or_default(),
+        };
+        event.fee_minor = event.money.and_then(|_| data.interchange(&amount.currency));
     }
     if kind == Kind::Payout && matches!(outcome, Outcome::Declined | Outcome::Failed) {
         event.decline = Some(Decline {

@@ -8,6 +8,11 @@ pub(super) fn look_up(reason: &str) -> Option<(C, R)> {
     decline::look_up(REASONS, &reason.trim().to_ascii_lowercase())
 }
 
+/// Whether `reason` is known, be it without a category.
+pub(in crate::providers) fn has_reason(reason: &str) -> bool {
+    look_up(reason).is_some()
+}
+
 /// Whether the reason leaves open why: then the issuer's raw code may say more.
 pub(super) fn is_generic(reason: &str) -> bool {
     let reason = reason.trim();

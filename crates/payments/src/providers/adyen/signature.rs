@@ -1,6 +1,7 @@
 //! Adyen's two signatures, both HMAC-SHA256 in base64 with a key that is given in hexadecimal.
 
-use super::super::loose::{Object, Text};
+use super::super::loose::Text;
+use super::super::object::Object;
 use super::super::{EVENTS_MAX, Provider, Rejection, Request, SecretError};
 use super::{Batch, Wrapped};
 use crate::secret::Secret;

@@ -10,7 +10,7 @@ use ed25519_dalek::{SIGNATURE_LENGTH, Signature, VerifyingKey};
 use http::HeaderMap;
 
 use crate::providers::{Provider, Rejection, Request, SecretError, replay};
-use crate::signature::{HmacKey, SHA256_BYTES, decode_base64};
+use crate::signature::{HmacKey, SHA256_BYTES, decode_base64, decode_base64_key};
 use crate::{Secret, UnixMillis};
 
 /// The source's keys, in the order they were configured.
@@ -41,7 +41,7 @@ impl Keys {
 impl Key {
     fn parse(text: &str) -> Option<Self> {
         if let Some(public) = text.strip_prefix("whpk_") {
-            let bytes: [u8; 32] = STANDARD.decode(public).ok()?.try_into().ok()?;
+            let bytes: [u8; 32] = decode_base64_key(public)?.try_into().ok()?;
             return VerifyingKey::from_bytes(&bytes).ok().map(|key| Self::Public(Box::new(key)));
         }
         HmacKey::from_base64(text.strip_prefix("whsec_").unwrap_or(text)).map(Self::Shared)
@@ -73,6 +73,10 @@ fn header<'a>(headers: &'a HeaderMap, name: &str, branded: &str) -> Option<&'a [
     Some(value.as_bytes()).filter(|bytes| !bytes.is_empty())
 }
 
+/// Entries of one version that are looked at: during a rotation there are two. Each costs work, ed25519 much of it,
+/// before it is known who asks for it.
+const ENTRIES_MAX: usize = 8;
+
 struct Signatures {
     shared: Vec<[u8; SHA256_BYTES]>,
     public: Vec<[u8; SIGNATURE_LENGTH]>,
@@ -81,15 +85,15 @@ struct Signatures {
 impl Signatures {
     /// The entries that can be read; `None` if there is none.
     fn parse(header: &[u8]) -> Option<Self> {
-        let mut signatures = Self { shared: Vec::new(), public: Vec::new() };
-        for entry in header.split(|byte| *byte == b' ') {
-            if let Some(base64) = entry.strip_prefix(b"v1,") {
-                signatures.shared.extend(decode_base64(base64));
-            } else if let Some(base64) = entry.strip_prefix(b"v1a,") {
-                let bytes = STANDARD.decode(base64).unwrap_or_default();
-                signatures.public.extend(<[u8; SIGNATURE_LENGTH]>::try_from(bytes));
-            }
-        }
+        let entries = |version: &'static [u8]| {
+            let entries = header.split(|byte| *byte == b' ');
+            entries.filter_map(move |entry| entry.strip_prefix(version)).take(ENTRIES_MAX)
+        };
+        let public = |base64: &[u8]| STANDARD.decode(base64).ok()?.try_into().ok();
+        let signatures = Self {
+            shared: entries(b"v1,").filter_map(decode_base64).collect(),
+            public: entries(b"v1a,").filter_map(public).collect(),
+        };
         let is_empty = signatures.shared.is_empty() && signatures.public.is_empty();
         (!is_empty).then_some(signatures)
     }
@@ -184,7 +188,25 @@ mod tests {
         let headers =
             |id| [("webhook-id", id), ("webhook-timestamp", &*seconds), ("webhook-signature", &*entry)];
         assert_eq!(verify_headers(&[NEW, &public], &headers("m1")), Ok(1));
+        assert_eq!(verify_headers(&[public.trim_end_matches('=')], &headers("m1")), Ok(0));
         assert_eq!(verify_headers(&[NEW, &public], &headers("m2")), Err(Rejection::WrongSignature));
+    }
+
+    #[test]
+    fn only_the_first_entries_of_a_version_are_looked_at() {
+        let private = SigningKey::from_bytes(&[7; 32]);
+        let public = format!("whpk_{}", STANDARD.encode(private.verifying_key().as_bytes()));
+        let signature = private.sign(format!("m1.{SECONDS}.{{}}").as_bytes());
+        let genuine = format!("v1a,{}", STANDARD.encode(signature.to_bytes()));
+        let forged = format!("v1a,{} ", STANDARD.encode([1; SIGNATURE_LENGTH]));
+        let seconds = SECONDS.to_string();
+        let verdict = |forgeries: usize| {
+            let entries = format!("{}v1,x v9 {genuine}", forged.repeat(forgeries));
+            let (id, time) = (("webhook-id", "m1"), ("webhook-timestamp", &*seconds));
+            verify_headers(&[&public], &[id, time, ("webhook-signature", &entries)])
+        };
+        assert_eq!(verdict(ENTRIES_MAX - 1), Ok(0));
+        assert_eq!(verdict(ENTRIES_MAX), Err(Rejection::WrongSignature));
     }
 
     #[test]

@@ -86,6 +86,37 @@ fn each_mistake_names_its_field_and_what_is_expected() {
 }
 
 #[test]
+fn no_text_takes_a_card_number_and_the_reason_does_not_repeat_it() {
+    for field in [
+        "event_id",
+        "account",
+        "payment_id",
+        "attempt_id",
+        "order_id",
+        "method",
+        "wallet",
+        "network",
+        "issuer",
+        "avs",
+        "cvc",
+        "decline_code",
+        "network_code",
+        "experiment",
+        "variant",
+    ] {
+        for number in ["4111111111111111", "order 4111 1111 1111 1111"] {
+            let problem = problem_of(json!({ field: number }));
+            assert!(
+                problem.starts_with(&format!("/{field} holds what looks like a card number")),
+                "{problem}"
+            );
+            assert!(!problem.contains("1111"), "{problem}");
+        }
+        assert!(normalized(&merged(json!({ field: "o4111111111111111" }))).is_ok(), "{field}");
+    }
+}
+
+#[test]
 fn wrong_types_and_unknown_fields_are_named_with_their_index() {
     let problem = normalized(&json!([
         merged(json!({})),

@@ -210,10 +210,10 @@ impl Data<'_> {
         self.destination.is_some() || self.payment_type.eq_ignore_ascii_case("payout")
     }
 
-    /// In events about payments and cards `id` is the payment's; elsewhere it is something else's.
-    pub(super) fn payment_id(&self, event_type: &str) -> &str {
-        let is_payment = event_type.starts_with("payment_") || event_type.starts_with("card_");
-        first(&[&self.payment_id, if is_payment || self.id.starts_with("pay_") { &self.id } else { "" }])
+    /// `id` is the payment's in some events and something else's (a dispute's, a session's) in others: its beginning
+    /// tells.
+    pub(super) fn payment_id(&self) -> &str {
+        first(&[&self.payment_id, if self.id.starts_with("pay_") { &self.id } else { "" }])
     }
 
     /// The action that asked the issuer. The actions of captures, refunds and voids are others, and do not name it.

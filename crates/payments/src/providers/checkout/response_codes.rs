@@ -11,6 +11,11 @@ pub(super) fn look_up(code: &str) -> Option<(C, R)> {
     decline::look_up(CODES, code.trim())
 }
 
+/// Whether `code` is known, be it without a category.
+pub(in crate::providers) fn has_code(code: &str) -> bool {
+    look_up(code).is_some()
+}
+
 /// By code (checkout.com/docs, "API response codes", as of July 2026). The retry class follows the code's range, except
 /// where the meaning plainly says "never" or "correct the data".
 const CODES: &[TableRow] = &[

@@ -1,33 +1,9 @@
-use super::super::testing::{self, Vector, damaged, event, normalize, story, verify};
+use super::super::testing::{self, damaged, event, normalize, story, verify};
 use super::super::{Rejection, Verifier};
 use super::*;
 use crate::event::ThreeDs;
 
 const CHECKOUT: Provider = Provider::Checkout;
-
-fn check_vectors(path: &std::path::Path, count: usize) {
-    let vectors: Vec<Vector> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    assert_eq!(vectors.len(), count);
-    for vector in vectors {
-        let answer = vector.verify(CHECKOUT);
-        assert_eq!(answer.is_ok(), vector.expected == "valid", "{}: {answer:?}", vector.why);
-        if let Some(index) = vector.secret_index {
-            assert_eq!(answer, Ok(index), "{}", vector.why);
-        }
-    }
-}
-
-#[test]
-fn our_signature_vectors_give_their_answers() {
-    check_vectors(&testing::fixture("checkout/vectors.json"), 11);
-}
-
-#[test]
-fn the_field_guides_signature_vectors_give_their_answers() {
-    if let Some(path) = testing::guide("vectors/checkout.json") {
-        check_vectors(&path, 8);
-    }
-}
 
 #[test]
 fn rejections_say_what_is_wrong() {
@@ -76,7 +52,7 @@ fn a_decline_says_why() {
             DeclineCategory::IssuerUnavailable,
             Retry::Soft,
         ),
-        ("payment_declined-advice", Outcome::Declined, "20005", DeclineCategory::DoNotHonor, Retry::Hard),
+        ("payment_declined-advice", Outcome::Declined, "20005", DeclineCategory::NotPermitted, Retry::Hard),
         (
             "payment_declined-unknown-code",
             Outcome::Declined,
@@ -167,8 +143,25 @@ fn an_event_of_another_product_is_kept_as_another_fact() {
             "{name}"
         );
     }
+    let priced = r#"{"id":"e","type":"vault_card_priced","created_on":"2026-01-01T00:00:00Z","data":
+        {"id":"card_1","amount":"1.50","currency":"EUR"}}"#;
+    let priced = normalize(CHECKOUT, priced).unwrap().remove(0);
+    assert_eq!((priced.kind, priced.money), (Kind::Other, None));
     let report = event(CHECKOUT, "report_generated");
     assert_eq!((report.kind, &*report.account), (Kind::Settlement, "ent_h1"));
+}
+
+#[test]
+fn only_a_payments_id_is_taken_for_one() {
+    let payment_id = |kind: &str, id: &str| {
+        let body = format!(
+            r#"{{"id":"e","type":"{kind}","created_on":"2026-01-01T00:00:00Z","data":{{"id":"{id}"}}}}"#
+        );
+        normalize(CHECKOUT, body).unwrap().remove(0).payment_id
+    };
+    assert_eq!(payment_id("card_verified", "pay_1"), "pay_1");
+    assert_eq!(payment_id("card_updated", "crd_1"), "");
+    assert_eq!(payment_id("payment_method_added", "src_1"), "");
 }
 
 #[test]
@@ -248,37 +241,4 @@ fn the_response_codes_agree_with_the_field_guide() {
         });
         assert_eq!(response_codes::look_up(text("code")), expected, "{row}");
     }
-}
-
-/// Every sample of the field guide, where it is at hand: all become facts but the two that are not JSON.
-#[test]
-fn the_field_guides_samples_normalize() {
-    let Some(folder) = testing::guide("samples/checkout") else { return };
-    let mut parked = Vec::new();
-    let mut facts = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let file = entry.unwrap().path();
-        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        if file.extension().is_some_and(|ending| ending == "md") {
-            continue;
-        }
-        match normalize(CHECKOUT, std::fs::read(&file).unwrap()) {
-            Ok(events) => {
-                facts += events.len();
-                if std::env::var_os("SHOW_SAMPLES").is_some() {
-                    println!("{name}\n{:#?}", events[0]);
-                }
-            }
-            Err(reason) => parked.push((name, reason.code())),
-        }
-    }
-    parked.sort();
-    assert_eq!(facts, 18);
-    assert_eq!(
-        parked,
-        [
-            ("authentication_failed.MALFORMED.txt".to_owned(), "invalid_json"),
-            ("payment_declined.PARTIAL.txt".to_owned(), "invalid_json")
-        ]
-    );
 }

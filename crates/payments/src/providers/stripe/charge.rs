@@ -123,7 +123,9 @@ pub(super) fn fill(fact: &mut PaymentEvent, charge: &Charge<'_>) {
 /// The processing fee, where the balance transaction is expanded and in the charge's own currency. (The
 /// `application_fee_amount` of a charge is a platform's income, not a cost of processing.)
 fn fill_fee(fact: &mut PaymentEvent, charge: &Charge<'_>) {
-    if charge.balance_transaction.currency.as_str() == charge.currency.as_str() {
-        fact.fee_minor = charge.balance_transaction.fee;
+    let transaction = &charge.balance_transaction;
+    if transaction.currency.as_str() == charge.currency.as_str() && fact.money.is_some() {
+        let fee = money(&transaction.fee, &transaction.currency).ok().flatten();
+        fact.fee_minor = fee.map(|fee| fee.amount_minor);
     }
 }

@@ -8,6 +8,7 @@
 use super::wire::{ChargeOutcome, PaymentError};
 use crate::decline::{Decline, DeclineCategory as C, Retry as R, TableRow, look_up};
 use crate::network_codes;
+use crate::providers::card;
 use crate::providers::loose::first;
 
 /// Why a charge failed. `outcome` is absent in old API versions; `failure_code` is the coarse error code.
@@ -41,8 +42,16 @@ fn decline(codes: [&str; 2], network: &str, network_code: &str) -> Decline {
     let mapped = codes.iter().find_map(|code| look_up(&CODES, code));
     let mapped = mapped.or_else(|| network_codes::look_up(network, network_code));
     let (category, retry) = mapped.unwrap_or((C::Unknown, R::Unknown));
-    Decline { code: first(&codes).to_owned(), category, network_code: network_code.to_owned(), retry }
+    Decline { code: card::label(first(&codes)), category, network_code: card::label(network_code), retry }
 }
+
+/// Whether `code` is known, be it without a category.
+pub(in crate::providers) fn has_code(code: &str) -> bool {
+    code == CODE_FOLLOWS || look_up(&CODES, code).is_some()
+}
+
+/// It only says that a decline code follows, and is left out of the table for that.
+const CODE_FOLLOWS: &str = "card_declined";
 
 /// Applies what newer API versions tell about retrying: Stripe's own advice, and above it the network's.
 fn advise(decline: &mut Decline, network: &str, advice: &str, network_advice: &str) {
@@ -56,7 +65,7 @@ fn advise(decline: &mut Decline, network: &str, advice: &str, network_advice: &s
     (decline.category, decline.retry) = network_codes::merchant_advice(network, network_advice, answer);
 }
 
-/// Invariant: sorted by code. `card_declined` is left out on purpose: it only says that a decline code follows.
+/// Invariant: sorted by code.
 const CODES: [TableRow; 100] = [
     ("account_closed", C::AccountClosed, R::Hard),
     ("account_frozen", C::NotPermitted, R::Hard),

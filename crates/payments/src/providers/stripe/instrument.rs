@@ -12,7 +12,8 @@ pub(super) fn fill(fact: &mut PaymentEvent, details: &MethodDetails<'_>) {
     let cards = [&details.card, &details.card_present, &details.interac_present];
     let accounts = [&details.us_bank_account, &details.sepa_debit];
     let Some(instrument) = cards.into_iter().chain(accounts).find_map(Option::as_ref) else { return };
-    fact.network = network(first(&[&instrument.network, &instrument.brand]));
+    let networks = [&instrument.network, &instrument.brand].map(|name| network(name));
+    first(&networks.each_ref().map(String::as_str)).clone_into(&mut fact.network);
     card::funding(&instrument.funding).clone_into(&mut fact.funding);
     card::last4(&instrument.last4).clone_into(&mut fact.last4);
     card::bin(&instrument.iin).clone_into(&mut fact.bin);
@@ -22,8 +23,8 @@ pub(super) fn fill(fact: &mut PaymentEvent, details: &MethodDetails<'_>) {
         fact.wallet = wallet(&wallet_used.kind);
     }
     if let Some(checks) = &instrument.checks {
-        avs(checks).clone_into(&mut fact.avs);
-        checks.cvc_check.as_str().clone_into(&mut fact.cvc);
+        fact.avs = card::label(avs(checks));
+        fact.cvc = card::label(&checks.cvc_check);
     }
     fact.three_ds = three_ds(instrument);
 }

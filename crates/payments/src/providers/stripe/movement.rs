@@ -6,17 +6,16 @@ use super::{decline_codes, instrument};
 use crate::providers::loose::first;
 use crate::{Kind, Outcome, ParkReason, PaymentEvent};
 
-/// `refund.created`: the refund was asked for, and often it is already done.
+/// `refund.created`: the refund was asked for, and often it is already done. One that failed at once is told by
+/// `refund.failed` too, and counts there.
 pub(super) fn refund_created(notice: &Notice<'_>) -> Result<Vec<PaymentEvent>, ParkReason> {
     let refund: Movement<'_> = notice.object()?;
     let created = fact(notice, &refund, Kind::Refund, Outcome::Created)?;
     let outcome = refund_outcome(&refund);
-    if matches!(outcome, Outcome::Pending | Outcome::Updated) {
+    if !matches!(outcome, Outcome::Succeeded | Outcome::Canceled) {
         return Ok(vec![created]);
     }
-    let mut end = fact(notice, &refund, Kind::Refund, outcome)?;
-    end.fact = 1;
-    fill_failure(&mut end, &refund.failure_reason);
+    let end = PaymentEvent { fact: 1, outcome, ..created.clone() };
     Ok(vec![created, end])
 }
 

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::wire::{Event, Previous};
-use crate::providers::json;
 use crate::providers::loose::{self, Pairs, Text, first};
+use crate::providers::{card, json};
 use crate::{Currency, Kind, Money, Outcome, ParkReason, PaymentEvent, SourceSettings, UnixMillis};
 
 /// Metadata key of the merchant's own reference, as Stripe's documentation uses it in its examples.
@@ -85,8 +85,10 @@ impl<'a> Notice<'a> {
 
     /// Fills what the merchant wrote into an object's metadata.
     pub(super) fn fill_metadata(&self, fact: &mut PaymentEvent, metadata: &Pairs<'_>) {
-        let under = |key: &Option<String>| key.as_deref().map_or("", |key| metadata.get(key)).to_owned();
-        metadata.get(ORDER_ID_KEY).clone_into(&mut fact.order_id);
+        let under = |key: &Option<String>| {
+            key.as_deref().map_or_else(String::new, |key| card::merchant_text(metadata.get(key)))
+        };
+        fact.order_id = card::merchant_text(metadata.get(ORDER_ID_KEY));
         fact.experiment = under(&self.settings.experiment_key);
         fact.variant = under(&self.settings.variant_key);
     }

@@ -2,9 +2,10 @@
 //! only where an attempt ended before there was a charge.
 
 use super::notice::{Notice, money};
-use super::wire::{PaymentError, PaymentIntent};
+use super::wire::{Charge, PaymentError, PaymentIntent};
 use super::{charge, decline_codes, instrument};
 use crate::providers::card;
+use crate::providers::loose::first;
 use crate::{DeclineCategory, Kind, Outcome, ParkReason, PaymentEvent, ThreeDs};
 
 /// Every event that is a state only.
@@ -52,17 +53,29 @@ pub(super) fn payment_failed(notice: &Notice<'_>) -> Result<Vec<PaymentEvent>, P
     }
 }
 
+/// Codes of attempts that ended before there was a charge, whatever charge an earlier attempt left. The last is our
+/// reading of it: the customer did not do what was asked in time.
+const BEFORE_A_CHARGE: [&str; 3] = [
+    "payment_intent_authentication_failure",
+    "payment_method_customer_decline",
+    "payment_intent_payment_attempt_expired",
+];
+
 /// Whether the failed attempt has a charge, whose `charge.failed` is the answer.
 ///
 /// A card error names its charge. Whether every error of other methods does is unconfirmed, so for those a
-/// latest charge counts as the failed one: an answer too few is seen as a payment without one, an answer too many
-/// would silently raise the decline rate.
+/// latest charge counts as the failed one, unless the code or the charge's own status says otherwise: an answer too
+/// few is seen as a payment without one, an answer too many would silently raise the decline rate.
 fn has_charge(intent: &PaymentIntent<'_>, error: &PaymentError<'_>) -> bool {
     if !error.charge.is_empty() {
         return true;
     }
     let method = error.payment_method.as_ref().map_or("", |method| method.kind.as_str());
-    !matches!(method, "" | "card") && !latest_charge(intent).is_empty()
+    if matches!(method, "" | "card") || BEFORE_A_CHARGE.contains(&error.code.as_str()) {
+        return false;
+    }
+    let may_have_failed = |charge: &Charge<'_>| matches!(charge.status.as_str(), "" | "failed");
+    !latest_charge(intent).is_empty() && listed_charge(intent).is_none_or(may_have_failed)
 }
 
 fn answer(
@@ -103,7 +116,7 @@ fn fact(
 
 /// Fills what is told about the latest attempt.
 fn fill_attempt(fact: &mut PaymentEvent, intent: &PaymentIntent<'_>) {
-    if let Some(latest) = intent.charges.as_ref().and_then(|charges| charges.data.first()) {
+    if let Some(latest) = listed_charge(intent) {
         charge::fill(fact, latest);
     }
     latest_charge(intent).clone_into(&mut fact.attempt_id);
@@ -128,10 +141,48 @@ fn fill(notice: &Notice<'_>, fact: &mut PaymentEvent, intent: &PaymentIntent<'_>
 }
 
 fn latest_charge<'i>(intent: &'i PaymentIntent<'_>) -> &'i str {
-    let listed = intent.charges.as_ref().and_then(|charges| charges.data.first());
-    if intent.latest_charge.is_empty() {
-        listed.map_or("", |charge| &charge.id)
-    } else {
-        &intent.latest_charge
+    first(&[&intent.latest_charge, listed_charge(intent).map_or("", |charge| &charge.id)])
+}
+
+/// The latest charge itself, which old API versions hold.
+fn listed_charge<'i, 'a>(intent: &'i PaymentIntent<'a>) -> Option<&'i Charge<'a>> {
+    intent.charges.as_ref()?.data.first()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Provider;
+    use crate::providers::testing::normalize;
+
+    /// A redirect that failed after a card had been charged.
+    fn is_answer(code: &str, charge: &Value) -> bool {
+        let mut intent = json!({
+            "id": "pi_1", "amount": 500, "currency": "eur",
+            "last_payment_error": {"code": code, "payment_method": {"type": "ideal"}},
+        });
+        match charge {
+            Value::String(_) => intent["latest_charge"] = charge.clone(),
+            _ => intent["charges"] = json!({"data": [charge]}),
+        }
+        let body = json!({
+            "id": "evt_1", "type": "payment_intent.payment_failed", "created": 1, "data": {"object": intent},
+        });
+        normalize(Provider::Stripe, body.to_string()).unwrap()[0].is_answer()
+    }
+
+    #[test]
+    fn a_charge_of_an_earlier_attempt_does_not_answer_a_later_one() {
+        let told = json!("ch_1");
+        for code in BEFORE_A_CHARGE {
+            assert!(is_answer(code, &told), "{code}");
+        }
+        assert!(!is_answer("payment_method_provider_decline", &told));
+        let listed = |status: &str| json!({"id": "ch_1", "status": status});
+        assert!(!is_answer("payment_method_provider_decline", &listed("failed")));
+        assert!(!is_answer("payment_method_provider_decline", &listed("")));
+        assert!(is_answer("payment_method_provider_decline", &listed("succeeded")));
     }
 }

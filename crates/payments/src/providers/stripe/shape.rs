@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_json::value::RawValue;
 
 use crate::UnixMillis;
 use crate::providers::loose::Text;
+use crate::providers::object::Object;
 
 /// `created`: Unix seconds in v1 events, an RFC 3339 text in v2 events.
 #[derive(Clone, Copy, Debug)]
@@ -44,42 +45,25 @@ impl Visitor<'_> for CreatedVisitor {
 #[derive(Debug, Default)]
 pub(super) struct BalanceTransaction<'a> {
     pub(super) told: bool,
-    pub(super) fee: Option<i64>,
+    pub(super) fee: Text<'a>,
     pub(super) currency: Text<'a>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Expanded<'a> {
+    #[serde(borrow, default)]
+    fee: Text<'a>,
+    #[serde(borrow, default)]
+    currency: Text<'a>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for BalanceTransaction<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BalanceTransactionVisitor)
-    }
-}
-
-struct BalanceTransactionVisitor;
-
-impl<'de> Visitor<'de> for BalanceTransactionVisitor {
-    type Value = BalanceTransaction<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a balance transaction or its id")
-    }
-
-    fn visit_unit<E>(self) -> Result<BalanceTransaction<'de>, E> {
-        Ok(BalanceTransaction::default())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<BalanceTransaction<'de>, E> {
-        Ok(BalanceTransaction { told: true, ..BalanceTransaction::default() })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<BalanceTransaction<'de>, A::Error> {
-        #[derive(serde::Deserialize)]
-        struct Expanded<'a> {
-            fee: Option<i64>,
-            #[serde(borrow, default)]
-            currency: Text<'a>,
-        }
-        let expanded = Expanded::deserialize(MapAccessDeserializer::new(object))?;
-        Ok(BalanceTransaction { told: true, fee: expanded.fee, currency: expanded.currency })
+        let Some(raw) = <Option<&'de RawValue>>::deserialize(deserializer)? else {
+            return Ok(Self::default());
+        };
+        let Object(expanded) = serde_json::from_str::<Object<Expanded<'a>>>(raw.get()).unwrap_or_default();
+        Ok(Self { told: true, fee: expanded.fee, currency: expanded.currency })
     }
 }
 
@@ -100,10 +84,11 @@ mod tests {
     fn a_balance_transaction_is_an_id_or_the_object_with_its_fee() {
         let read = |json| {
             let transaction: BalanceTransaction<'_> = serde_json::from_str(json).unwrap();
-            (transaction.told, transaction.fee)
+            (transaction.told, transaction.fee.to_string())
         };
-        assert_eq!(read("null"), (false, None));
-        assert_eq!(read(r#""txn_1""#), (true, None));
-        assert_eq!(read(r#"{"id": "txn_1", "fee": 59, "currency": "usd"}"#), (true, Some(59)));
+        assert_eq!(read("null"), (false, String::new()));
+        assert_eq!(read(r#""txn_1""#), (true, String::new()));
+        assert_eq!(read("[59]"), (true, String::new()));
+        assert_eq!(read(r#"{"id": "txn_1", "fee": 59, "currency": "usd"}"#), (true, "59".to_owned()));
     }
 }

@@ -1,13 +1,15 @@
 //! The parts of Stripe's JSON that are read. Fields not named here are ignored; `/` paths are those of the API.
 //!
-//! Texts borrow from the body, and are loose: a detail that changes its type with an API version must not park the
-//! approval it stands beside. One struct reads every version: what a version lacks is empty or `None`.
+//! Texts borrow from the body, and are loose, and so are the objects that hold details: one that changes its type with an
+//! API version must not park the approval it stands beside. One struct reads every version: what a version lacks is empty
+//! or `None`. Strict is what decides the meaning (`captured`, `last_payment_error`, `charges`).
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::shape::{BalanceTransaction, Created};
 use crate::providers::loose::{Pairs, Text};
+use crate::providers::object::or_nothing;
 
 /// A whole webhook, v1 (`object: "event"`) or v2 (`object: "v2.core.event"`).
 #[derive(Debug, Deserialize)]
@@ -76,14 +78,17 @@ pub(super) struct Charge<'a> {
     #[serde(borrow, default)]
     pub(super) currency: Text<'a>,
     pub(super) captured: Option<bool>,
+    /// `succeeded`, `pending`, `failed`.
+    #[serde(borrow, default)]
+    pub(super) status: Text<'a>,
     #[serde(borrow, default)]
     pub(super) failure_code: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) outcome: Option<ChargeOutcome<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) payment_method_details: Option<MethodDetails<'a>>,
     /// What `payment_method_details` was before API version 2019-02-11.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) source: Option<LegacySource<'a>>,
     #[serde(borrow, default)]
     pub(super) balance_transaction: BalanceTransaction<'a>,
@@ -114,15 +119,15 @@ pub(super) struct ChargeOutcome<'a> {
 pub(super) struct MethodDetails<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) card: Option<Instrument<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) card_present: Option<Instrument<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) interac_present: Option<Instrument<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) us_bank_account: Option<Instrument<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) sepa_debit: Option<Instrument<'a>>,
 }
 
@@ -146,11 +151,11 @@ pub(super) struct Instrument<'a> {
     pub(super) bank_name: Text<'a>,
     #[serde(borrow, default)]
     pub(super) country: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) wallet: Option<Wallet<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) checks: Option<Checks<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) three_d_secure: Option<ThreeDSecure<'a>>,
 }
 
@@ -239,7 +244,7 @@ pub(super) struct PaymentError<'a> {
     pub(super) network_advice_code: Text<'a>,
     #[serde(borrow, default)]
     pub(super) advice_code: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) payment_method: Option<MethodDetails<'a>>,
 }
 
@@ -265,7 +270,7 @@ pub(super) struct Movement<'a> {
     #[serde(borrow, default)]
     pub(super) failure_code: Text<'a>,
     /// Disputes.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "or_nothing")]
     pub(super) payment_method_details: Option<MethodDetails<'a>>,
     #[serde(borrow, default)]
     pub(super) metadata: Pairs<'a>,
