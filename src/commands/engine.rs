@@ -1,11 +1,13 @@
 //! `tillwatch engine`: fetch the embedded ClickHouse, or run it alone.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use runtime::telemetry::init_logs;
-use store::engine::{self, EngineConfig, FetchSource};
+use store::engine::{self, EngineConfig, EngineError, FetchSource};
 
 use super::simulate;
 use crate::bootstrap::load_config;
@@ -51,6 +53,7 @@ fn fetch(from: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let directory = engine::default_directory()?;
     if from.is_none()
         && let Ok(library) = engine::locate(None)
+        && library.parent() != Some(directory.as_path())
     {
         println!("the engine is there: {}", library.display());
         return Ok(ExitCode::SUCCESS);
@@ -67,15 +70,30 @@ fn serve(global: &Global, supervised: bool) -> anyhow::Result<ExitCode> {
     let mut engine_config = EngineConfig::new(engine::locate(None)?, config.engine_dir());
     engine_config.listen = config.store.listen;
     engine_config.memory_bytes_max = config.store.memory_bytes_max;
-    tokio::runtime::Runtime::new()?.block_on(async {
+    if let Some(password) = &config.store.password {
+        engine_config.password =
+            Some(password.resolve(&config.folder()).context("store.password")?.expose().to_owned());
+    }
+    let ran = tokio::runtime::Runtime::new()?.block_on(async {
         let signals = simulate::stop_on_signal()?;
-        if supervised {
+        anyhow::Ok(if supervised {
             // A service manager signals parent and child alike, and the parent still needs the engine.
-            engine::run(engine_config, None, engine::parent_gone()).await?;
+            engine::run(engine_config, None, engine::parent_gone()).await
         } else {
-            engine::run(engine_config, None, signals.cancelled()).await?;
-        }
-        anyhow::Ok(())
+            engine::run(engine_config, None, signals.cancelled()).await
+        })
     })?;
-    Ok(ExitCode::SUCCESS)
+    match ran {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if supervised => Ok(tell_supervisor(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The supervisor reads the reason from standard output, and from the exit code whether to try again.
+fn tell_supervisor(error: EngineError) -> ExitCode {
+    let code = error.exit_code();
+    // A supervisor that is gone needs no reason.
+    let _ = writeln!(std::io::stdout(), "{:#}", anyhow::Error::from(error));
+    ExitCode::from(code)
 }

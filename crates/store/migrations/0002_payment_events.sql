@@ -99,10 +99,12 @@ CREATE TABLE IF NOT EXISTS {database}.payment_event_places
         CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(received_at)
 PRIMARY KEY identity
 ORDER BY (identity, source, event_id, fact, toStartOfMinute(occurred_at))
 SETTINGS
     non_replicated_deduplication_window = 1000,
+    ttl_only_drop_parts = 1,
     materialize_ttl_recalculate_only = 1,
     -- Read by single keys: small granules in small blocks.
     index_granularity = 1024,

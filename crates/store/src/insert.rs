@@ -16,6 +16,8 @@ use crate::rows::StoredRow;
 pub enum Decision {
     /// It may pass later, unchanged.
     Retry,
+    /// It may pass later, or in smaller pieces; no row alone is at fault.
+    RetrySmaller,
     /// Something in the batch is refused and always will be: find it by halving.
     Split,
 }
@@ -26,6 +28,18 @@ pub enum InsertError {
     /// ClickHouse refused, could not be reached, or did not understand.
     #[error("ClickHouse did not take {rows} rows into {table}")]
     ClickHouse {
+        /// Which table.
+        table: &'static str,
+        /// How many rows.
+        rows: usize,
+        /// What it said.
+        #[source]
+        source: ClickHouseError,
+    },
+    /// The rows are stored, and older copies of them in other minutes may still be counted too. Whatever ClickHouse
+    /// said, it said it about these questions and not about the rows.
+    #[error("older copies of {rows} rows in {table} could not be retracted")]
+    Settle {
         /// Which table.
         table: &'static str,
         /// How many rows.
@@ -55,27 +69,19 @@ impl InsertError {
             ClickHouseError::SequenceMustHaveLength
             | ClickHouseError::Custom(_)
             | ClickHouseError::InvalidTagEncoding(_)
-            | ClickHouseError::VariantDiscriminatorIsOutOfBound(_)
-            | ClickHouseError::Unsupported(_) => Decision::Split,
+            | ClickHouseError::VariantDiscriminatorIsOutOfBound(_) => Decision::Split,
             other => refusal::look_up(&other.to_string()).map_or(Decision::Retry, |refusal| refusal.decision),
         }
     }
 
-    /// ClickHouse's error code, if it answered with one.
-    pub fn code(&self) -> Option<u32> {
-        match self {
-            Self::ClickHouse { source, .. } => refusal::code(&source.to_string()),
-            Self::TimedOut { .. } => None,
-        }
-    }
-
-    /// A stable word for metrics: ClickHouse's name of the error, `network`, `timeout`, `encoding`, or `unknown` for a
-    /// code that nobody has decided about yet and that deserves a loud log line.
+    /// A stable word for metrics: ClickHouse's name of the error, `network`, `timeout`, `configuration`, `encoding`, or
+    /// `unknown` for a code that nobody has decided about yet.
     pub fn name(&self) -> &'static str {
-        let Self::ClickHouse { source, .. } = self else { return "timeout" };
+        let (Self::ClickHouse { source, .. } | Self::Settle { source, .. }) = self else { return "timeout" };
         match source {
             ClickHouseError::Network(_) => "network",
             ClickHouseError::TimedOut => "timeout",
+            ClickHouseError::Unsupported(_) | ClickHouseError::InvalidParams(_) => "configuration",
             ClickHouseError::BadResponse(text) => {
                 refusal::look_up(text).map_or("unknown", |refusal| refusal.name)
             }
@@ -85,8 +91,9 @@ impl InsertError {
 }
 
 impl Store {
-    /// Inserts `rows` into their table as one block; nothing is stored if it fails, unless the answer was lost on its
-    /// way: so a retry carries the same token, and copies collapse anyway.
+    /// Inserts `rows` into their table in one request. An error does not say that nothing is stored: the answer may be
+    /// lost on its way, and rows of several partitions are written one partition after the other. Trying again is right
+    /// all the same: the same rows carry the same token, and copies collapse anyway.
     ///
     /// For facts it then retracts older copies that lie in other minutes: only then is each counted once, so a batch
     /// is acknowledged after this returns and not before.
@@ -102,13 +109,16 @@ impl Store {
         }
         let (table, count) = (T::TABLE, rows.len());
         let work = async {
-            self.write::<T>(rows).await?;
+            self.write::<T>(rows).await.map_err(|source| InsertError::ClickHouse {
+                table,
+                rows: count,
+                source,
+            })?;
             let places: Vec<Place<'_>> = rows.iter().filter_map(StoredRow::place).collect();
-            self.settle(&places).await
+            self.settle(&places).await.map_err(|source| InsertError::Settle { table, rows: count, source })
         };
         match tokio::time::timeout(within, work).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => Err(InsertError::ClickHouse { table, rows: count, source }),
+            Ok(done) => done,
             Err(_) => Err(InsertError::TimedOut { table, rows: count, within }),
         }
     }
@@ -148,10 +158,9 @@ mod tests {
 
     #[test]
     fn what_may_pass_later_is_retried() {
-        for code in [16, 60, 81, 159, 160, 164, 201, 202, 209, 210, 241, 242, 243, 252, 285, 319] {
+        for code in [16, 60, 81, 159, 160, 164, 201, 202, 209, 210, 242, 243, 252, 285, 319] {
             let error = refused(&format!("Code: {code}. DB::Exception: …"));
             assert_eq!(error.decision(), Decision::Retry, "{code}");
-            assert_eq!(error.code(), Some(code));
             assert_ne!(error.name(), "unknown", "{code}");
         }
         let within = Duration::from_secs(1);
@@ -175,6 +184,35 @@ mod tests {
             let error = refused(&format!("Code: {code}. DB::Exception: x. ({name})"));
             assert_eq!((error.decision(), error.name()), (Decision::Split, name));
         }
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_retried_in_smaller_pieces() {
+        for text in [
+            "Code: 241. DB::Exception: (total) memory limit exceeded",
+            "413 Payload Too Large",
+            "<html>\r\n<head><title>413 Request Entity Too Large</title></head>",
+        ] {
+            assert_eq!(refused(text).decision(), Decision::RetrySmaller, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_about_older_copies_is_not_said_about_the_rows() {
+        for text in
+            ["Code: 117. DB::Exception: x", "Code: 241. DB::Exception: x", "Code: 9999. DB::Exception: x"]
+        {
+            let source = ClickHouseError::BadResponse(text.to_owned());
+            let error = InsertError::Settle { table: "t", rows: 1, source };
+            assert_eq!(error.decision(), Decision::Retry, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_the_client_cannot_use_is_waited_for() {
+        let source = ClickHouseError::Unsupported("scheme is not http".to_owned());
+        let error = InsertError::ClickHouse { table: "t", rows: 1, source };
+        assert_eq!((error.decision(), error.name()), (Decision::Retry, "configuration"));
     }
 
     #[test]

@@ -13,11 +13,14 @@ mod migrate;
 mod places;
 mod refusal;
 pub mod rows;
+mod tables;
 
+pub use clickhouse::error::Error as ClickHouseError;
 pub use client::{Store, StoreError};
 pub use insert::{Decision, InsertError};
 pub use migrate::{MigrateError, Migrated, Retention};
 pub use places::Place;
+pub use tables::TablesError;
 
 /// Columns by which payments may be filtered and grouped: those of `payment_minutes` that are not sums.
 pub const DIMENSIONS: &[&str] = &[

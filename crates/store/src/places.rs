@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::Store;
-use crate::rows::StoredRow;
+use crate::rows::{StoredRow, TIME};
 
 /// Where a fact lies.
 #[derive(Clone, Debug, Row, Serialize)]
@@ -46,6 +46,8 @@ impl<'a> Place<'a> {
 
 impl StoredRow for Place<'_> {
     const TABLE: &'static str = "payment_event_places";
+    const TYPES: &'static [&'static str] =
+        &["UInt64", "LowCardinality(String)", "String", "UInt16", TIME, TIME, "UInt16"];
 
     fn identity(&self, digest: &mut dyn FnMut(&[u8])) {
         digest(&self.identity.to_le_bytes());
@@ -57,7 +59,7 @@ impl StoredRow for Place<'_> {
 
 /// Takes an older copy out of its minute: the same key, marked as deleted, with a version above the copy's.
 #[derive(Debug, Row, Serialize, Deserialize)]
-struct Retraction {
+pub(crate) struct Retraction {
     source: String,
     event_id: String,
     fact: u16,
@@ -69,6 +71,8 @@ struct Retraction {
 
 impl StoredRow for Retraction {
     const TABLE: &'static str = "payment_events_stored";
+    const TYPES: &'static [&'static str] =
+        &["LowCardinality(String)", "String", "UInt16", TIME, TIME, "UInt16", "UInt8"];
 
     fn identity(&self, digest: &mut dyn FnMut(&[u8])) {
         for part in [b"retract", self.source.as_bytes(), self.event_id.as_bytes(), &self.fact.to_le_bytes()] {
@@ -118,7 +122,7 @@ impl Store {
             "SELECT identity FROM payment_event_places WHERE identity IN ({}) GROUP BY identity HAVING count() > 1",
             list(identities)
         );
-        let rows: Vec<Repeated> = self.client().query_raw(&sql).fetch_all().await?;
+        let rows: Vec<Repeated> = self.insert_client().query_raw(&sql).fetch_all().await?;
         Ok(rows.into_iter().map(|row| row.identity).collect())
     }
 
@@ -131,7 +135,7 @@ impl Store {
              FROM payment_event_places FINAL WHERE identity IN ({})) WHERE version < newest",
             list(identities)
         );
-        self.client().query_raw(&sql).fetch_all().await
+        self.insert_client().query_raw(&sql).fetch_all().await
     }
 }
 

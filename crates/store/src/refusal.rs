@@ -16,12 +16,17 @@ const fn retry(code: u32, name: &'static str) -> Refusal {
     Refusal { code, name, decision: Decision::Retry }
 }
 
+const fn retry_smaller(code: u32, name: &'static str) -> Refusal {
+    Refusal { code, name, decision: Decision::RetrySmaller }
+}
+
 const fn split(code: u32, name: &'static str) -> Refusal {
     Refusal { code, name, decision: Decision::Split }
 }
 
 /// Sorted by code. `split` says "these rows, never": values that no column of the table can hold, or more of them than
-/// one insert may have. `retry` is everything whose cause lies outside of the rows.
+/// one insert may have. `retry` is everything whose cause lies outside of the rows;
+/// `retry_smaller` what their number may have to do with.
 const REFUSALS: &[Refusal] = &[
     split(6, "CANNOT_PARSE_TEXT"),
     retry(16, "NO_SUCH_COLUMN_IN_TABLE"), // an older table: until `migrate` has run
@@ -56,7 +61,7 @@ const REFUSALS: &[Refusal] = &[
     retry(218, "TABLE_IS_DROPPED"),
     retry(225, "NO_ZOOKEEPER"),
     retry(236, "ABORTED"),
-    retry(241, "MEMORY_LIMIT_EXCEEDED"),
+    retry_smaller(241, "MEMORY_LIMIT_EXCEEDED"),
     retry(242, "TABLE_IS_READ_ONLY"),
     retry(243, "NOT_ENOUGH_SPACE"),
     retry(252, "TOO_MANY_PARTS"), // merges are behind
@@ -83,19 +88,17 @@ const REFUSALS: &[Refusal] = &[
     retry(999, "KEEPER_EXCEPTION"),
 ];
 
-/// ClickHouse raises `TOO_MANY_PARTS` in this case too, where waiting does not help: the rows lie in more partitions
-/// (days) than one insert may write, by default 100. Live traffic lies in one or two; a replay or a wild clock may not.
-const TOO_MANY_PARTITIONS: &str = "partitions for single INSERT block";
+/// What a proxy in front of ClickHouse says about a body that is too large for it, in plain words or a page of HTML.
+const TOO_LARGE_FOR_A_PROXY: Refusal = retry_smaller(413, "HTTP_TOO_LARGE");
 
 /// What is known about the refusal whose text is `text`; `None` for a code that is not in the table.
 pub(crate) fn look_up(text: &str) -> Option<Refusal> {
-    let code = code(text)?;
+    let Some(code) = code(text) else {
+        let words = ["413 Payload Too Large", "413 Content Too Large", "413 Request Entity Too Large"];
+        return words.iter().any(|words| text.contains(words)).then_some(TOO_LARGE_FOR_A_PROXY);
+    };
     let index = REFUSALS.binary_search_by_key(&code, |refusal| refusal.code).ok()?;
-    let refusal = *REFUSALS.get(index)?;
-    if text.contains(TOO_MANY_PARTITIONS) {
-        return Some(Refusal { decision: Decision::Split, ..refusal });
-    }
-    Some(refusal)
+    REFUSALS.get(index).copied()
 }
 
 /// The number in `Code: 117. DB::Exception: …`.
@@ -120,15 +123,5 @@ mod tests {
         assert_eq!(code("bad response: Code: 241"), Some(241));
         assert_eq!(code("connection reset by peer"), None);
         assert_eq!(code("Code: x"), None);
-    }
-
-    #[test]
-    fn too_many_partitions_are_no_reason_to_wait() {
-        let behind =
-            look_up("Code: 252. DB::Exception: Too many parts (3000). Merges are processing slower").unwrap();
-        assert_eq!((behind.name, behind.decision), ("TOO_MANY_PARTS", Decision::Retry));
-        let scattered =
-            "Code: 252. DB::Exception: Too many partitions for single INSERT block (more than 100).";
-        assert_eq!(look_up(scattered).unwrap().decision, Decision::Split);
     }
 }

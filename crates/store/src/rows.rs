@@ -16,6 +16,9 @@ pub trait StoredRow: Row + Serialize {
     /// The physical table.
     const TABLE: &'static str;
 
+    /// The types of its columns, in the order of its fields.
+    const TYPES: &'static [&'static str];
+
     /// Adds what tells this row from all others to a digest. Mapped or stored anew it is another row, else a replay
     /// would be taken for a retry and dropped.
     fn identity(&self, digest: &mut dyn FnMut(&[u8]));
@@ -26,9 +29,16 @@ pub trait StoredRow: Row + Serialize {
     }
 }
 
-/// How far a provider's clock may be ahead of ours. A later time would put a fact into a minute that no rule has looked
-/// at yet, so it is taken back to this long after its arrival.
+/// Text of few different values.
+const TEXT: &str = "LowCardinality(String)";
+pub(crate) const TIME: &str = "DateTime64(3, 'UTC')";
+
+/// How far ahead of ours a clock may be that tells a fact another time in another webhook. A later time is taken back
+/// to this long after arrival, so that no rule waits for a minute of next year.
 pub const CLOCK_AHEAD_MAX_MS: i64 = 60_000;
+
+/// 2100: minutes are of the type `DateTime`, which ends in 2106 and begins anew in 1970.
+pub const OCCURRED_AT_MAX: UnixMillis = UnixMillis(4_102_444_800_000);
 
 /// One accepted request.
 #[derive(Debug, Row, Serialize)]
@@ -77,6 +87,10 @@ impl<'a> WebhookRow<'a> {
 
 impl StoredRow for WebhookRow<'_> {
     const TABLE: &'static str = "webhooks_stored";
+    #[rustfmt::skip]
+    const TYPES: &'static [&'static str] = &[
+        "UUID", TEXT, TEXT, TIME, TIME, TEXT, TEXT, "UInt16", "String", "Map(LowCardinality(String), String)", "String",
+    ];
 
     fn identity(&self, digest: &mut dyn FnMut(&[u8])) {
         digest(self.webhook_id.as_bytes());
@@ -86,8 +100,9 @@ impl StoredRow for WebhookRow<'_> {
 
 /// One fact.
 ///
-/// Its time is the provider's, within what the store can hold and our clock allows. For most providers it is part of
-/// the event and the same in every copy. Where it may differ, the row says so by having a [`place`](StoredRow::place).
+/// Its time is the provider's, within what the store can hold. For most providers it is part of the event and the same
+/// in every copy, and it is left alone: to bound it by our clock would give each copy a time of its own, by when it
+/// arrived. Where it may differ, our clock bounds it, and the row says so by having a [`place`](StoredRow::place).
 #[derive(Debug, Row, Serialize)]
 pub struct PaymentEventRow<'a> {
     event_id: &'a str,
@@ -153,7 +168,11 @@ impl<'a> PaymentEventRow<'a> {
     /// The row of one of the facts of `envelope`.
     pub fn new(envelope: &'a Envelope, event: &'a PaymentEvent, stored_at: UnixMillis) -> Self {
         let decline = event.decline.as_ref();
-        let latest = envelope.received_at.0.saturating_add(CLOCK_AHEAD_MAX_MS).clamp(0, UnixMillis::MAX.0);
+        let latest = if time_may_differ(envelope.provider) {
+            envelope.received_at.0.saturating_add(CLOCK_AHEAD_MAX_MS).clamp(0, OCCURRED_AT_MAX.0)
+        } else {
+            OCCURRED_AT_MAX.0
+        };
         Self {
             event_id: &event.event_id,
             fact: event.fact,
@@ -200,6 +219,12 @@ impl<'a> PaymentEventRow<'a> {
 
 impl StoredRow for PaymentEventRow<'_> {
     const TABLE: &'static str = "payment_events_stored";
+    #[rustfmt::skip]
+    const TYPES: &'static [&'static str] = &[
+        "String", "UInt16", TEXT, TEXT, TEXT, "Bool", TEXT, TEXT, TIME, TIME, TIME, "String", "String", "String",
+        "Int64", TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT,
+        "Nullable(Float32)", "Nullable(UInt32)", "Nullable(Int64)", TEXT, TEXT, "UInt16", "UUID",
+    ];
 
     fn identity(&self, digest: &mut dyn FnMut(&[u8])) {
         for part in [self.source.as_bytes(), self.event_id.as_bytes(), &self.fact.to_le_bytes()] {
@@ -212,8 +237,7 @@ impl StoredRow for PaymentEventRow<'_> {
     }
 
     fn place(&self) -> Option<Place<'_>> {
-        let from_our_clock = self.occurred_at == self.received_at.saturating_add(CLOCK_AHEAD_MAX_MS);
-        (from_our_clock || time_may_differ(self.provider)).then(|| {
+        time_may_differ(self.provider).then(|| {
             let identity = (self.source, self.event_id, self.fact);
             Place::new(identity, (self.occurred_at, self.received_at), self.mapper_version)
         })
@@ -277,6 +301,7 @@ impl<'a> ParkedWebhookRow<'a> {
 
 impl StoredRow for ParkedWebhookRow<'_> {
     const TABLE: &'static str = "parked_webhooks_stored";
+    const TYPES: &'static [&'static str] = &["UUID", TEXT, TEXT, TIME, TIME, TEXT, "String", "String"];
 
     fn identity(&self, digest: &mut dyn FnMut(&[u8])) {
         digest(self.webhook_id.as_bytes());
@@ -301,6 +326,8 @@ impl<'a> HeartbeatRow<'a> {
 
 impl StoredRow for HeartbeatRow<'_> {
     const TABLE: &'static str = "heartbeats_stored";
+    const TYPES: &'static [&'static str] =
+        &[TEXT, TIME, "SimpleAggregateFunction(min, DateTime64(3, 'UTC'))"];
 
     fn identity(&self, digest: &mut dyn FnMut(&[u8])) {
         digest(self.instance.as_bytes());

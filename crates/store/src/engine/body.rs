@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use super::encoding::{Decoder, Encoding};
 use super::exception::{Exception, code};
 use super::frame::Decompressor;
 
@@ -14,6 +15,9 @@ pub(super) struct Body {
     incoming: Incoming,
     /// What was put back by [`Body::unread`].
     front: Option<Bytes>,
+    /// Of `Content-Encoding`.
+    decoder: Option<Decoder>,
+    /// Of `decompress=1`.
     decompressor: Option<Decompressor>,
     bytes_left: u64,
     bytes_max: u64,
@@ -21,9 +25,15 @@ pub(super) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, decompress: bool, bytes_max: u64, idle_max: Duration) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        (encoding, decompress): (Option<Encoding>, bool),
+        bytes_max: u64,
+        idle_max: Duration,
+    ) -> Self {
+        let decoder = encoding.map(Encoding::decoder);
         let decompressor = decompress.then(Decompressor::default);
-        Self { incoming, front: None, decompressor, bytes_left: bytes_max, bytes_max, idle_max }
+        Self { incoming, front: None, decoder, decompressor, bytes_left: bytes_max, bytes_max, idle_max }
     }
 
     /// The next piece, never empty; `None` at the proper end. A body that breaks off is an error.
@@ -37,7 +47,7 @@ impl Body {
             {
                 return self.count(block).map(Some);
             }
-            let Some(piece) = self.receive().await? else {
+            let Some(piece) = self.decoded().await? else {
                 if let Some(decompressor) = &self.decompressor {
                     decompressor.finish()?;
                 }
@@ -60,8 +70,30 @@ impl Body {
     /// sending gets to read its answer.
     pub(super) async fn drain(&mut self) {
         self.front = None;
+        self.decoder = None;
         self.decompressor = None;
         while let Ok(Some(_)) = self.next().await {}
+    }
+
+    /// The next piece without its `Content-Encoding`.
+    async fn decoded(&mut self) -> Result<Option<Bytes>, Exception> {
+        loop {
+            if let Some(decoder) = &mut self.decoder
+                && let Some(piece) = decoder.next()?
+            {
+                return Ok(Some(piece));
+            }
+            let piece = self.receive().await?;
+            match (&mut self.decoder, piece) {
+                (None, piece) => return Ok(piece),
+                (Some(decoder), Some(piece)) => decoder.push(&piece),
+                (Some(decoder), None) => {
+                    let last = decoder.finish();
+                    self.decoder = None;
+                    return last;
+                }
+            }
+        }
     }
 
     async fn receive(&mut self) -> Result<Option<Bytes>, Exception> {

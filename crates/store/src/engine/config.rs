@@ -16,13 +16,13 @@ pub struct EngineConfig {
     /// Where to serve ClickHouse's HTTP protocol. Meant for loopback.
     pub listen: SocketAddr,
     /// When set, requests must carry it (Basic authentication, `X-ClickHouse-Key` or `password`).
-    /// When not, any user and password are accepted.
+    /// When not, any user and password are accepted, but no request for another host or from a web page.
     pub password: Option<String>,
     /// The engine's own limit on all its memory, in bytes. A query that would go beyond fails.
     pub memory_bytes_max: u64,
-    /// How many queries run at once. Each has its own thread.
+    /// How many queries of readers run at once. Each has its own thread; inserts have one of their own beside them.
     pub connections: usize,
-    /// How many queries may wait for a connection; the next is answered 503 with `Code: 202`.
+    /// How many queries may wait for a connection of their lane; the next is answered 503 with `Code: 202`.
     pub waiting_max: usize,
     /// How long a query may wait for a connection before it is answered 503.
     pub queue_wait_max: Duration,
@@ -35,7 +35,7 @@ pub struct EngineConfig {
     /// The largest result that is held whole, in bytes. Formats made of independent rows are
     /// streamed and have no such limit.
     pub result_bytes_max: u64,
-    /// How long a client may be silent in the middle of its body, or not read its answer.
+    /// How long a client may be silent in the middle of its body, or not read on in a streamed answer.
     pub client_idle_max: Duration,
     /// How many HTTP connections may be open; further ones wait to be accepted.
     pub clients_max: usize,
@@ -46,7 +46,7 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// The defaults: `127.0.0.1:8123`, 2 GiB of memory, 4 queries at once.
+    /// The defaults: `127.0.0.1:8123`, 2 GiB of memory, 4 queries and an insert at once.
     pub fn new(library: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
         Self {
             library: library.into(),

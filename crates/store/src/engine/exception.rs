@@ -10,6 +10,7 @@ pub(super) mod code {
     pub(crate) const TOO_MANY_SIMULTANEOUS_QUERIES: u32 = 202;
     pub(crate) const SOCKET_TIMEOUT: u32 = 209;
     pub(crate) const NETWORK_ERROR: u32 = 210;
+    pub(crate) const CANNOT_DECOMPRESS: u32 = 271;
     pub(crate) const TOO_MANY_BYTES: u32 = 307;
     pub(crate) const QUERY_WAS_CANCELLED: u32 = 394;
     pub(crate) const CHECKSUM_DOESNT_MATCH: u32 = 40;

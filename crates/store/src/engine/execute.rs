@@ -28,6 +28,7 @@ pub(super) struct Plain {
     pub(super) sql: Vec<u8>,
     pub(super) scope: Scope,
     pub(super) default_format: Option<String>,
+    pub(super) in_session: bool,
     pub(super) result_bytes_max: u64,
     pub(super) client_idle_max: Duration,
 }
@@ -107,8 +108,9 @@ pub(super) fn plain(session: &mut Session, plain: &Plain, runtime: &Handle, repl
 fn prepare(session: &mut Session, plain: &Plain, format: &str) -> Result<bool, Exception> {
     session.enter(&plain.scope)?;
     let analysis = session.connection().classify(&plain.sql);
-    admit(&plain.sql, analysis)?;
-    if analysis.is_control() {
+    admit(&plain.sql, analysis, plain.in_session)?;
+    if !analysis.is_read() {
+        // Whatever it leaves on its connection (a setting, a temporary table) goes with it.
         session.use_up();
     }
     let streams = analysis.is_read() && can_stream(&plain.sql, format, &plain.scope);
@@ -123,18 +125,24 @@ fn prepare(session: &mut Session, plain: &Plain, format: &str) -> Result<bool, E
 
 /// Refuses what a server refuses over HTTP. A text that does not parse passes, to be refused by the
 /// engine in its own words, unless it could be half run.
-fn admit(sql: &[u8], analysis: Analysis) -> Result<(), Exception> {
+fn admit(sql: &[u8], analysis: Analysis, in_session: bool) -> Result<(), Exception> {
     if analysis.statements > 1 || (analysis.statements == 0 && statement::has_several(sql)) {
         let message = "Syntax error: multi-statements are not allowed: send one statement a request";
         return Err(Exception::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", message));
     }
-    let [first, second] = statement::first_words::<2>(sql);
-    let temporary = first == "CREATE" && second == "TEMPORARY";
+    let words = statement::first_words::<4>(sql);
+    let first = words[0].as_str();
+    // CREATE TEMPORARY, CREATE OR REPLACE TEMPORARY.
+    let temporary = matches!(first, "CREATE" | "REPLACE") && words.iter().any(|word| word == "TEMPORARY");
+    let for_later = in_session && matches!(first, "SET" | "USE");
     let writes_outside = analysis.is_control()
-        && matches!(first.as_str(), "SELECT" | "WITH" | "FROM" | "VALUES" | "INSERT" | "SHOW" | "DESCRIBE");
-    let message = match (temporary, writes_outside) {
-        (true, _) => "Temporary tables need a session, which the embedded engine does not have",
-        (_, true) => "Writing outside the database (INTO OUTFILE, INSERT INTO FUNCTION) is not allowed",
+        && matches!(first, "SELECT" | "WITH" | "FROM" | "VALUES" | "INSERT" | "SHOW" | "DESCRIBE");
+    let message = match (temporary, for_later, writes_outside) {
+        (true, ..) => "Temporary tables need a session, which the embedded engine does not have",
+        (_, true, _) => {
+            "The embedded engine has no sessions: send settings and database with each request, and leave out session_id"
+        }
+        (_, _, true) => "Writing outside the database (INTO OUTFILE, INSERT INTO FUNCTION) is not allowed",
         _ => return Ok(()),
     };
     Err(Exception::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message))

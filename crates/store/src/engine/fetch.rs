@@ -2,20 +2,24 @@
 //! hand. Checked against the integrity pinned in this program, and moved into place in one step.
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::digest;
 use super::library::{FILE_NAME, LIBRARY_VARIABLE, LIBRARY_VERSION, Package, package};
-use super::unpack::{self, FileKind, OnBytes};
+use super::progress::Progress;
+use super::unpack::{self, FileKind};
 
 /// How often the download is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// npm is given up after this long without a new byte.
 const SILENCE_MAX: Duration = Duration::from_mins(3);
+
+const SCRATCH_PREFIX: &str = ".fetch-";
+/// Nobody works any more in a scratch directory that nothing was put into for so long.
+const SCRATCH_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// Where the library comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,18 +99,23 @@ pub enum FetchError {
     },
 }
 
-/// Puts the library into `directory` and returns its path. One that is already there is kept.
+/// Puts the library into `directory` and returns its path. One that is already there is kept, if it is whole.
 /// Shows progress on a terminal, and logs otherwise. Blocks until done.
 pub fn fetch(directory: &Path, source: &FetchSource) -> Result<PathBuf, FetchError> {
     let target = directory.join(FILE_NAME);
+    remove_stale_scratch(directory);
     if target.is_file() && *source == FetchSource::Npm {
-        return Ok(target);
+        if digest::is_whole(&target) {
+            return Ok(target);
+        }
+        tracing::warn!(path = %target.display(), "the library is not as it was fetched: fetching it again");
     }
     let package = package().ok_or(FetchError::Platform)?;
     let file_error = |source| file_error(directory, source);
     std::fs::create_dir_all(directory).map_err(file_error)?;
     // Beside the target, so that the last step is a rename on one file system. Removed when dropped.
-    let scratch = tempfile::Builder::new().prefix(".fetch-").tempdir_in(directory).map_err(file_error)?;
+    let scratch =
+        tempfile::Builder::new().prefix(SCRATCH_PREFIX).tempdir_in(directory).map_err(file_error)?;
     let fresh = scratch.path().join(FILE_NAME);
     match source {
         FetchSource::Npm => {
@@ -124,9 +133,23 @@ pub fn fetch(directory: &Path, source: &FetchSource) -> Result<PathBuf, FetchErr
         },
     }
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(file_error)?;
+    let note = digest::note_of(&fresh);
+    std::fs::write(&note, digest::of(&fresh).map_err(file_error)?).map_err(file_error)?;
     std::fs::rename(&fresh, &target).map_err(file_error)?;
+    std::fs::rename(&note, digest::note_of(&target)).map_err(file_error)?;
     tracing::info!(path = %target.display(), "the embedded engine's library is in place");
     Ok(target)
+}
+
+/// A fetch that was killed leaves up to 800 MB behind. What cannot be removed is in nobody's way.
+fn remove_stale_scratch(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|changed| changed.elapsed());
+        let is_old = age.is_ok_and(|age| age.is_ok_and(|age| age > SCRATCH_AGE_MAX));
+        if is_old && entry.file_name().to_string_lossy().starts_with(SCRATCH_PREFIX) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn check_and_extract(package: Package, tarball: &Path, fresh: &Path) -> Result<(), FetchError> {
@@ -261,39 +284,5 @@ fn file_error(path: &Path, source: io::Error) -> FetchError {
         FetchError::NoSpace { path: path.to_owned() }
     } else {
         FetchError::File { path: path.to_owned(), source }
-    }
-}
-
-/// A bar on a terminal; a log line for each step otherwise.
-struct Progress {
-    bar: ProgressBar,
-    on_bytes: Box<dyn Fn(u64)>,
-}
-
-impl Progress {
-    fn new(step: &'static str, bytes: Option<u64>) -> Self {
-        if !io::stderr().is_terminal() {
-            tracing::info!(step, bytes, "embedded engine");
-            return Self { bar: ProgressBar::hidden(), on_bytes: Box::new(|_| ()) };
-        }
-        let bar = bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        let style = ProgressStyle::with_template(
-            "{msg:>10} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        );
-        // The template is a constant that a test has seen on a terminal; a bad one falls back.
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_message(step);
-        let shown = bar.clone();
-        Self { bar, on_bytes: Box::new(move |done| shown.set_position(done)) }
-    }
-
-    fn on_bytes(&self) -> OnBytes<'_> {
-        &*self.on_bytes
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish();
     }
 }

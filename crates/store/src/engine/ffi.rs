@@ -220,7 +220,10 @@ impl Connection {
     /// of its own, header included. Other statements are refused.
     pub(super) fn select(&mut self, sql: &[u8], format: &str, params: &Params) -> Result<Select<'_>, String> {
         let stream = self.start(self.library.select, sql, format, params);
-        // SAFETY: an owned stream handle (or null, which the engine answers with an error text).
+        if stream.is_null() {
+            return Err("the engine gave no stream".to_owned());
+        }
+        // SAFETY: an owned stream handle.
         let error = unsafe { text((self.library.result_error)(stream)) };
         // The guard owns the handle also on the error path, and destroys it.
         let select = Select { connection: self, stream, ended: error.is_some() };
@@ -230,7 +233,10 @@ impl Connection {
     /// Starts an INSERT (without FORMAT clause) whose data follows in pieces.
     pub(super) fn insert(&mut self, sql: &[u8], format: &str, params: &Params) -> Result<Insert<'_>, String> {
         let stream = self.start(self.library.insert, sql, format, params);
-        // SAFETY: an owned insert handle, never null.
+        if stream.is_null() {
+            return Err("the engine gave no stream".to_owned());
+        }
+        // SAFETY: an owned insert handle.
         let error = unsafe { text((self.library.insert_error)(stream)) };
         let insert = Insert { connection: self, stream, ended: error.is_some() };
         error.map_or(Ok(insert), Err)
@@ -341,9 +347,6 @@ impl Select<'_> {
 
 impl Drop for Select<'_> {
     fn drop(&mut self) {
-        if self.stream.is_null() {
-            return;
-        }
         // SAFETY: cancelled only while it runs, destroyed once, before its connection.
         unsafe {
             if !self.ended {
@@ -384,9 +387,6 @@ impl Insert<'_> {
 
 impl Drop for Insert<'_> {
     fn drop(&mut self) {
-        if self.stream.is_null() {
-            return;
-        }
         // SAFETY: cancelled only when not finished, destroyed once, before its connection.
         unsafe {
             if !self.ended {

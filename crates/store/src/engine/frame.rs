@@ -81,7 +81,13 @@ impl Decompressor {
             METHOD_NONE => Ok(Some(body.freeze().slice(HEADER_BYTES..))),
             METHOD_LZ4 => lz4_flex::block::decompress(&body[HEADER_BYTES..], decompressed)
                 .map(|block| Some(Bytes::from(block)))
-                .map_err(|error| broken(271, "CANNOT_DECOMPRESS", &format!("Cannot decompress: {error}"))),
+                .map_err(|error| {
+                    broken(
+                        code::CANNOT_DECOMPRESS,
+                        "CANNOT_DECOMPRESS",
+                        &format!("Cannot decompress: {error}"),
+                    )
+                }),
             other => {
                 let message = format!("Compression method 0x{other:02x} is not supported: use LZ4 or none");
                 Err(broken(89, "UNKNOWN_COMPRESSION_METHOD", &message))
@@ -94,7 +100,11 @@ impl Decompressor {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        Err(broken(271, "CANNOT_DECOMPRESS", "The body ends in the middle of a compressed block"))
+        Err(broken(
+            code::CANNOT_DECOMPRESS,
+            "CANNOT_DECOMPRESS",
+            "The body ends in the middle of a compressed block",
+        ))
     }
 }
 
@@ -136,7 +146,7 @@ mod tests {
         let mut frames = Decompressor::default();
         frames.push(&compressed[..compressed.len() - 1]);
         assert_eq!(frames.next_block().unwrap(), None);
-        assert_eq!(frames.finish().unwrap_err().code, 271);
+        assert_eq!(frames.finish().unwrap_err().code, code::CANNOT_DECOMPRESS);
 
         let mut frames = Decompressor::default();
         frames.push(&[0; CHECKSUM_BYTES]);

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Response, StatusCode};
@@ -17,13 +18,16 @@ use super::body::Body;
 use super::config::EngineConfig;
 use super::exception::{Exception, code};
 use super::execute::{self, Answer, Insert, Piece, Plain};
+use super::guard;
 use super::multipart;
-use super::pool::Pool;
+use super::pool::{Lane, Pool};
 use super::reply::{self, Facts, ReplyBody};
 use super::request::Request;
 use super::session::Scope;
 use super::statement::{self, Head, InsertHead};
 
+/// How long the engine may take to answer the question that `/ping` asks it.
+const PING_MAX: Duration = Duration::from_secs(2);
 /// Pieces of an INSERT's body that may wait for the engine.
 const PIECES_WAITING: usize = 4;
 
@@ -40,8 +44,17 @@ pub(super) async fn handle(
     request: http::Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let (parts, incoming) = request.into_parts();
+    // With a password no page gets in anyway.
+    if front.config.password.is_none() && guard::is_foreign(&parts.headers, front.config.listen) {
+        let message = "requests for another host or from a web page are refused: use the address the engine listens \
+                       on, or configure a password\n";
+        return Ok(reply::text(StatusCode::FORBIDDEN, message));
+    }
     Ok(match (parts.uri.path(), &parts.method) {
-        ("/ping" | "/replicas_status", _) => reply::pong(),
+        ("/ping" | "/replicas_status", _) if front.pool.answers(PING_MAX).await => reply::pong(),
+        ("/ping" | "/replicas_status", _) => {
+            reply::text(StatusCode::SERVICE_UNAVAILABLE, "the engine does not answer\n")
+        }
         ("/", &Method::GET | &Method::HEAD) if parts.uri.query().is_none() => {
             reply::text(StatusCode::OK, "Ok.\n")
         }
@@ -59,8 +72,8 @@ impl Front {
             Ok(request) => {
                 let (query_id, compress) = (request.query_id.clone(), request.compress);
                 let config = &self.config;
-                let mut body =
-                    Body::new(incoming, request.decompress, config.body_bytes_max, config.client_idle_max);
+                let packed = (request.encoding, request.decompress);
+                let mut body = Body::new(incoming, packed, config.body_bytes_max, config.client_idle_max);
                 let outcome = self.execute(request, &mut body).await;
                 if outcome.is_err() {
                     body.drain().await;
@@ -144,8 +157,10 @@ impl Front {
     }
 
     async fn plain(&self, request: Request, text: Bytes) -> Result<Answer, Exception> {
+        let lane = request.lane;
         let plain = Plain {
             sql: text.into(),
+            in_session: request.session_id.is_some(),
             default_format: request.default_format.clone(),
             scope: scope(request),
             result_bytes_max: self.config.result_bytes_max,
@@ -153,7 +168,7 @@ impl Front {
         };
         let (reply, answer) = oneshot::channel();
         let runtime = Handle::current();
-        self.pool.run(move |session| execute::plain(session, &plain, &runtime, reply)).await?;
+        self.pool.run(lane, move |session| execute::plain(session, &plain, &runtime, reply)).await?;
         answer.await.unwrap_or_else(|_| Err(no_answer()))
     }
 
@@ -172,7 +187,7 @@ impl Front {
             data,
         };
         let (reply, answer) = oneshot::channel();
-        self.pool.run(move |session| execute::insert(session, insert, reply)).await?;
+        self.pool.run(Lane::Writes, move |session| execute::insert(session, insert, reply)).await?;
         body.unread(text.slice(head.data..));
         // On an error the channel closes without `End`, which cancels the INSERT.
         feed(body, pieces).await?;

@@ -6,7 +6,7 @@
 //!         │ HTTP
 //!      http.rs ── request.rs, body.rs, statement.rs: what is asked
 //!         │ job
-//!      pool.rs ── session.rs: one connection, one thread, one query at a time
+//!      pool.rs ── session.rs: lanes of connections; each one thread, one query at a time
 //!         │
 //!       ffi.rs ── libchdb.so
 //! ```
@@ -17,17 +17,23 @@
 
 mod body;
 mod config;
+mod digest;
+mod encoding;
+mod error;
 mod exception;
 mod execute;
 mod fetch;
 mod ffi;
 mod frame;
+mod guard;
+mod health;
 mod http;
 mod library;
 mod lock;
 mod multipart;
 mod outcome;
 mod pool;
+mod progress;
 mod reply;
 mod request;
 mod server;
@@ -39,7 +45,10 @@ mod supervisor;
 mod unpack;
 
 pub use config::EngineConfig;
+pub use error::{EngineError, PERMANENT_EXIT_CODE};
 pub use fetch::{FetchError, FetchSource, fetch};
+pub use health::{Health, SupervisorError, wait_ready};
 pub use library::{LIBRARY_VERSION, LocateError, default_directory, locate};
-pub use server::{EngineError, parent_gone, run};
-pub use supervisor::{Health, Supervisor, SupervisorConfig, SupervisorError, wait_ready};
+pub(crate) use request::{LANE_HEADER, WRITES};
+pub use server::{parent_gone, run};
+pub use supervisor::{Supervisor, SupervisorConfig};

@@ -4,8 +4,15 @@ use base64::Engine as _;
 use http::{HeaderMap, Method};
 use subtle::ConstantTimeEq as _;
 
+use super::encoding::Encoding;
 use super::exception::{Exception, code};
 use super::multipart;
+use super::pool::Lane;
+
+/// Our own inserts say so in this header: what they ask on the side takes the connection of inserts.
+pub(crate) const LANE_HEADER: &str = "x-tillwatch-lane";
+/// The value of [`LANE_HEADER`] for inserts.
+pub(crate) const WRITES: &str = "writes";
 
 /// The parameters of one request to `/`.
 #[derive(Debug, Default)]
@@ -24,6 +31,12 @@ pub(super) struct Request {
     pub(super) compress: bool,
     /// `decompress=1`: the body is in ClickHouse's blocks.
     pub(super) decompress: bool,
+    /// `Content-Encoding` of the body.
+    pub(super) encoding: Option<Encoding>,
+    /// There are no sessions: with one, a statement that needs it is refused.
+    pub(super) session_id: Option<String>,
+    /// Which connection serves it, if it is not an INSERT with data.
+    pub(super) lane: Lane,
     /// GET and HEAD only read, as on a server.
     pub(super) read_only: bool,
     /// The body is a form with this boundary.
@@ -52,8 +65,11 @@ impl Request {
             "password" => self.password = Some(value),
             "compress" => self.compress = is_on(&value),
             "decompress" => self.decompress = is_on(&value),
-            "session_id" => return Err(not_supported("session_id", "sessions")),
-            "role" => return Err(not_supported("role", "roles")),
+            "session_id" => self.session_id = Some(value),
+            "role" => {
+                let message = "The embedded engine has no roles: leave out the parameter role";
+                return Err(Exception::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message));
+            }
             // The user has no rights of its own here, every answer is buffered as far as it can be, and
             // the protocol version only matters to `Native`, which is written at revision 0.
             "user"
@@ -84,11 +100,17 @@ impl Request {
         } else if !self.query_id.bytes().all(|b| (0x20..0x7f).contains(&b)) {
             return Err(bad_arguments("query_id must be printable ASCII"));
         }
-        if let Some(encoding) = header("content-encoding").filter(|e| e != "identity") {
-            let message = format!(
-                "Content-Encoding '{encoding}' is not supported by the embedded engine: send the body as it is"
-            );
-            return Err(Exception::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message));
+        if header(LANE_HEADER).is_some_and(|lane| lane == WRITES) {
+            self.lane = Lane::Writes;
+        }
+        if let Some(name) = header("content-encoding").filter(|name| name != "identity") {
+            self.encoding = Some(Encoding::named(&name).ok_or_else(|| {
+                let message = format!(
+                    "Content-Encoding '{name}' is not supported by the embedded engine: use gzip or lz4, or send the \
+                     body as it is"
+                );
+                Exception::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
+            })?);
         }
         Ok(())
     }
@@ -135,11 +157,6 @@ pub(super) fn bad_arguments(message: impl AsRef<str>) -> Exception {
     Exception::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", message)
 }
 
-fn not_supported(parameter: &str, what: &str) -> Exception {
-    let message = format!("The embedded engine has no {what}: leave out the parameter {parameter}");
-    Exception::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,11 +179,6 @@ mod tests {
     fn a_setting_cannot_smuggle_sql() {
         let error = read("a%3D1%2C%20b=2").unwrap_err();
         assert_eq!(error.code, code::BAD_ARGUMENTS);
-    }
-
-    #[test]
-    fn a_session_is_refused_by_name() {
-        assert!(read("session_id=s").unwrap_err().text.contains("session_id"));
     }
 
     #[test]

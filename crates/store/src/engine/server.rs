@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,11 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::config::EngineConfig;
+use super::error::EngineError;
 use super::ffi::{Library, LoadError};
 use super::http::{Front, handle};
-use super::pool::{self, Pool, Workers};
+use super::library::LIBRARY_VERSION;
+use super::pool::{self, Lane, Pool, Workers};
 use super::reply::Facts;
 use super::{lock, settings};
 
@@ -23,54 +25,6 @@ use super::{lock, settings};
 const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after a failed `accept`, which is mostly about a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Why the engine does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// Files of the data directory.
-    #[error("cannot prepare the engine's data directory {}", path.display())]
-    DataDir {
-        /// The directory.
-        path: PathBuf,
-        /// What the operating system says.
-        #[source]
-        source: io::Error,
-    },
-    /// Another engine has it.
-    #[error("another engine is using {}: stop it, or give this one a data directory of its own", path.display())]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The shared library is missing, damaged or of another version.
-    #[error("cannot load the engine library {}: fetch it again with `tillwatch engine fetch`", path.display())]
-    Library {
-        /// The library.
-        path: PathBuf,
-        /// What the dynamic linker says.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The engine refused to open; its reason is on standard error.
-    #[error(
-        "the engine cannot open the database in {}: see its message above; the usual causes are a damaged \
-         file, a full disk, and a database of a newer version",
-        path.display()
-    )]
-    Open {
-        /// The database's directory.
-        path: PathBuf,
-    },
-    /// The address to serve on.
-    #[error("cannot listen on {address}: stop what listens there, or configure another address")]
-    Listen {
-        /// The configured address.
-        address: std::net::SocketAddr,
-        /// What the operating system says.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// Runs the engine until `shutdown` resolves and all running queries have ended, then closes the
 /// database. Serves on `listener` if given, else on `config.listen`.
@@ -82,7 +36,7 @@ pub enum EngineError {
 /// interrupt them nor survive the process's ordinary exit while they run. The database is as safe as
 /// after a power cut.
 pub async fn run(
-    config: EngineConfig,
+    mut config: EngineConfig,
     listener: Option<TcpListener>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), EngineError> {
@@ -96,6 +50,7 @@ pub async fn run(
             .await
             .map_err(|source| EngineError::Listen { address: config.listen, source })?,
     };
+    config.listen = listener.local_addr().unwrap_or(config.listen);
     let opening = config.clone();
     let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
     let (library, pool, workers) = opened.map_err(|e| data_dir_error(io::Error::other(e)))??;
@@ -131,25 +86,33 @@ fn open(config: &EngineConfig) -> Result<(Arc<Library>, Pool, Workers), EngineEr
     let data_dir_error = |source| EngineError::DataDir { path: config.data_dir.clone(), source };
     let arguments = settings::write(config).map_err(data_dir_error)?;
     let library = load(&config.library)?;
-    let (connections, waiting) = (config.connections, config.waiting_max);
-    let pool = pool::start(&library, arguments, connections, waiting, config.queue_wait_max)
-        .map_err(data_dir_error)?;
+    let pool = pool::start(&library, arguments, config).map_err(data_dir_error)?;
     let (pool, workers) = pool.ok_or_else(|| EngineError::Open { path: settings::database_path(config) })?;
     Ok((library, pool, workers))
 }
 
+/// Loads the library. Its functions are called by the signatures of one version, so it must be of that version.
 fn load(path: &Path) -> Result<Arc<Library>, EngineError> {
-    Library::load(path.as_os_str()).map_err(|LoadError::Load(source)| EngineError::Library {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
+    let library = Library::load(path.as_os_str()).map_err(|LoadError::Load(source)| {
+        EngineError::Library { path: path.to_owned(), source: Box::new(source) }
+    })?;
+    let found = library.version();
+    if is_expected(&found) {
+        return Ok(library);
+    }
+    Err(EngineError::Version { path: path.to_owned(), found })
+}
+
+/// The library tells its version without the package's `-stable.1`.
+fn is_expected(version: &str) -> bool {
+    LIBRARY_VERSION.split('-').next() == version.split('-').next()
 }
 
 /// Asks the engine for what the answers' headers tell.
 async fn facts(pool: &Pool, library_version: String) -> Facts {
     let (reply, answer) = oneshot::channel();
     let asked = pool
-        .run(move |session| {
+        .run(Lane::Reads, move |session| {
             let sql = b"SELECT displayName(), timezone(), version()";
             let _ = reply.send(session.connection().query(sql, "TSV", &[]));
         })
@@ -250,4 +213,17 @@ async fn close(library: &Library, workers: Workers, drain_max: Duration) {
         tracing::debug!("the engine's idle threads are left to the process's end");
     }
     tracing::info!("engine is closed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_version_that_was_built_against_is_expected() {
+        assert!(is_expected("26.7.3") && is_expected(LIBRARY_VERSION));
+        for other in ["26.7.2", "26.8.3", "", "26.7.30"] {
+            assert!(!is_expected(other), "{other}");
+        }
+    }
 }

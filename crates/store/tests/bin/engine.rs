@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use store::engine::{
-    EngineConfig, FetchSource, Supervisor, SupervisorConfig, default_directory, fetch, locate, parent_gone,
-    run,
+    EngineConfig, EngineError, FetchSource, Supervisor, SupervisorConfig, default_directory, fetch, locate,
+    parent_gone, run,
 };
 
 #[tokio::main]
@@ -26,8 +26,10 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // A supervisor reads its child's standard output.
+            let _ = writeln!(std::io::stdout(), "{error}");
             let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.downcast_ref::<EngineError>().map_or(1, EngineError::exit_code))
         }
     }
 }
@@ -64,7 +66,10 @@ async fn serve(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     config.queue_wait_max = Duration::from_millis(number("queue_wait_ms_max", 10_000)?);
     config.client_idle_max = Duration::from_millis(number("client_idle_ms_max", 30_000)?);
     config.lock_wait_max = Duration::from_millis(number("lock_wait_ms_max", 5_000)?);
-    let listener = tokio::net::TcpListener::bind(listen).await?;
+    let address = listen.parse()?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|source| EngineError::Listen { address, source })?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
     run(config, Some(listener), parent_gone()).await?;
     Ok(())

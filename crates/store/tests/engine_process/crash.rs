@@ -45,26 +45,22 @@ async fn after_a_kill_in_mid_insert_every_answered_batch_is_there_and_none_is_ha
         if round == 0 {
             engine.sql(CREATE).await;
         }
-        // Insert until the engine dies under us, at a moment of its own in every round.
+        // Insert until the engine dies under us: killed while the batch after so many answered ones is on its way.
+        let last = answered + 2 + u64::from(round);
         let pid = engine.child.id().to_string();
-        let mut killer = tokio::task::JoinSet::new();
-        killer.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(150 + u64::from(round) * 37)).await;
-            assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
-        });
+        let mut killer = None;
         let client = reqwest::Client::builder().timeout(DEADLINE).build().unwrap();
         let url = format!("{}/?query=INSERT%20INTO%20t%20FORMAT%20CSV", engine.url());
-        let mut next = answered + 1;
         loop {
-            match client.post(&url).body(batch(next)).send().await {
-                Ok(response) if response.status() == 200 => {
-                    answered = next;
-                    next += 1;
-                }
+            if answered >= last && killer.is_none() {
+                killer = Some(Command::new("kill").args(["-9", &pid]).spawn().unwrap());
+            }
+            match client.post(&url).body(batch(answered + 1)).send().await {
+                Ok(response) if response.status() == 200 => answered += 1,
                 _ => break,
             }
         }
-        killer.join_all().await;
+        assert!(killer.unwrap().wait().unwrap().success());
         assert!(!engine.wait().success());
         let engine = Engine::start_in(directory.path(), &[]);
         let torn = "SELECT count() FROM (SELECT batch FROM t GROUP BY batch HAVING count() != 2000 OR uniqExact(n) != 2000)";
@@ -161,6 +157,48 @@ async fn the_supervisor_starts_restarts_and_stops_its_engine() {
 }
 
 #[tokio::test]
+async fn an_engine_that_no_longer_answers_is_killed_and_started_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let arguments = vec!["serve".into(), directory.path().into(), address.to_string().into()];
+    let _ = library();
+    let mut config = SupervisorConfig::new(BINARY, arguments, address);
+    config.look_every = Duration::from_millis(20);
+    config.answer_max = Duration::from_millis(500);
+    let supervisor = Supervisor::new(config);
+    let health = supervisor.health();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(supervisor.run(std::future::pending()));
+    wait_ready(health.clone(), DEADLINE).await.unwrap();
+    let stuck = process_of(address).await.unwrap().to_string();
+    // It still takes connections, as a stopped process does.
+    assert!(Command::new("kill").args(["-STOP", &stuck]).status().unwrap().success());
+    let mut watched = health.clone();
+    let restarted = watched.wait_for(|health| health.restarts == 1);
+    let trouble = tokio::time::timeout(DEADLINE, restarted).await.unwrap().unwrap().trouble.clone();
+    assert_eq!(trouble.as_deref(), Some("does not answer any more"));
+    tokio::time::timeout(DEADLINE, watched.wait_for(|health| health.ready)).await.unwrap().unwrap();
+    assert_ne!(process_of(address).await.unwrap().to_string(), stuck);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_at_once_and_not_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let arguments = vec!["serve".into(), directory.path().into(), address.to_string().into()];
+    let _ = library();
+    let supervisor = Supervisor::new(SupervisorConfig::new(BINARY, arguments, address));
+    let health = supervisor.health();
+    tokio::time::timeout(DEADLINE, supervisor.run(std::future::pending())).await.unwrap();
+    let error = wait_ready(health, DEADLINE).await.unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("cannot start: cannot listen on {address}: stop what listens there")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn an_engine_that_cannot_start_is_trouble_the_supervisor_tells() {
     let arguments = vec!["no-such-command".into()];
     let supervisor = Supervisor::new(SupervisorConfig::new(BINARY, arguments, free_address()));
@@ -173,7 +211,7 @@ async fn an_engine_that_cannot_start_is_trouble_the_supervisor_tells() {
         .unwrap()
         .unwrap();
     let error = wait_ready(health, Duration::from_millis(1)).await.unwrap_err().to_string();
-    assert!(error.contains("ended with exit status: 1"), "{error}");
+    assert!(error.contains("usage: store-engine") && error.contains("(exit status: 1)"), "{error}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use store::engine::{FetchError, FetchSource, fetch};
 
@@ -23,10 +24,33 @@ fn a_library_at_hand_is_taken_in_and_found_again_offline() {
     let path = fetch(directory.path(), &FetchSource::File(library())).unwrap();
     assert_eq!(path, directory.path().join("libchdb.so"));
     assert_eq!(std::fs::metadata(&path).unwrap().len(), std::fs::metadata(library()).unwrap().len());
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left");
+    let left = || std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(left(), 2, "the library, and what it is");
     let output = fetch_without_npm(directory.path());
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), path.to_str().unwrap());
+
+    // Cut short since: it is not taken for the library any more.
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1_000).unwrap();
+    let error = String::from_utf8(fetch_without_npm(directory.path()).stderr).unwrap();
+    assert!(error.contains("npm is not installed"), "{error}");
+    fetch(directory.path(), &FetchSource::File(library())).unwrap();
+    assert!(fetch_without_npm(directory.path()).status.success());
+    assert_eq!(left(), 2);
+}
+
+#[test]
+fn what_a_killed_fetch_left_behind_is_removed_and_what_runs_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (directory.path().join(".fetch-old"), directory.path().join(".fetch-new"));
+    for scratch in [&old, &new] {
+        std::fs::create_dir(scratch).unwrap();
+        std::fs::write(scratch.join("libchdb.so"), "half").unwrap();
+    }
+    let an_hour_ago = std::fs::metadata(&old).unwrap().modified().unwrap() - Duration::from_secs(3_700);
+    std::fs::File::open(&old).unwrap().set_modified(an_hour_ago).unwrap();
+    assert!(!fetch_without_npm(directory.path()).status.success());
+    assert!(!old.exists() && new.exists());
 }
 
 #[test]

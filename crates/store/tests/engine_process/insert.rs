@@ -132,7 +132,7 @@ async fn a_body_that_breaks_off_or_lies_inserts_nothing() {
     for head in ["Content-Length: 1000000".to_owned(), "Transfer-Encoding: chunked".to_owned()] {
         let mut stream = TcpStream::connect(&engine.address).await.unwrap();
         let target = "/?query=INSERT%20INTO%20payments%20FORMAT%20RowBinary";
-        let request = format!("POST {target} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n");
+        let request = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         if head.contains("chunked") {
             stream.write_all(format!("{:x}\r\n", rows.len()).as_bytes()).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_silent_client_is_cut_and_its_insert_cancelled() {
     engine.sql(CREATE).await;
     let mut stream = TcpStream::connect(&engine.address).await.unwrap();
     let target = "/?query=INSERT%20INTO%20payments%20FORMAT%20RowBinary";
-    let request = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
+    let request = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.write_all(&row_binary(0..2, b"x")).await.unwrap();
     let mut answer = String::new();

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 
-use super::harness::{Engine, eventually};
+use super::harness::{Engine, eventually, send};
 
 /// Resident memory of the engine, in bytes.
 fn resident_bytes(engine: &Engine) -> u64 {
@@ -134,4 +134,31 @@ async fn the_engines_memory_limit_fails_the_query_and_not_the_engine() {
     let answer = engine.post(&timeout, "SELECT sum(sipHash64(number)) FROM numbers(100000000000)").await;
     assert_eq!(answer.error(), (408, 159), "{}", answer.text());
     assert_eq!(engine.sql("SELECT 1").await, "1");
+}
+
+#[tokio::test]
+async fn however_many_ask_rows_are_stored_and_the_engine_tells_that_it_lives() {
+    let (engine, _directory) = Engine::start(&["connections=2", "queue_wait_ms_max=300"]);
+    engine.sql("CREATE TABLE t (a UInt8) ENGINE = Memory").await;
+    let long = || engine.request(reqwest::Method::POST, &[]).body("SELECT count() FROM system.numbers");
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        readers.spawn(long().send());
+    }
+    let ours = |sql: &'static str| {
+        send(engine.request(reqwest::Method::POST, &[]).header("X-Tillwatch-Lane", "writes").body(sql))
+    };
+    eventually("both connections of readers are taken", async || {
+        ours("SELECT count() FROM system.processes WHERE query LIKE '%system.numbers'").await.ok() == "2\n"
+    })
+    .await;
+    assert_eq!(engine.post(&[], "SELECT 1").await.error(), (503, 202));
+    engine.post(&[("query", "INSERT INTO t FORMAT CSV")], "1\n").await.ok();
+    assert_eq!(ours("SELECT count() FROM t").await.ok(), "1\n");
+    let ping = reqwest::Client::builder().build().unwrap().get(engine.url() + "/ping");
+    assert_eq!(send(ping).await.ok(), "Ok.\n");
+    ours("KILL QUERY WHERE query LIKE '%system.numbers' SYNC").await.ok();
+    while let Some(reader) = readers.join_next().await {
+        assert_eq!(reader.unwrap().unwrap().status(), 500);
+    }
 }

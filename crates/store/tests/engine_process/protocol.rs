@@ -163,13 +163,80 @@ async fn a_configured_password_is_required_everywhere_but_on_ping() {
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
     let (engine, _directory) = Engine::start(&[]);
-    let answer = engine.post(&[("session_id", "s")], "SELECT 1").await;
-    assert_eq!(answer.error(), (501, 48));
-    assert!(answer.text().contains("session_id"), "{}", answer.text());
-    let gzip = engine.request(reqwest::Method::POST, &[]).header("Content-Encoding", "gzip").body("x");
-    assert_eq!(send(gzip).await.error(), (501, 48));
+    for statement in ["SET max_threads = 1", "USE default"] {
+        let answer = engine.post(&[("session_id", "s")], statement).await;
+        assert_eq!(answer.error(), (501, 48));
+        assert!(answer.text().contains("session_id"), "{}", answer.text());
+    }
+    let brotli = engine.request(reqwest::Method::POST, &[]).header("Content-Encoding", "br").body("x");
+    assert_eq!(send(brotli).await.error(), (501, 48));
+    assert_eq!(engine.post(&[("role", "r")], "SELECT 1").await.error(), (501, 48));
     let put = engine.request(reqwest::Method::PUT, &[("query", "SELECT 1")]);
     assert_eq!(send(put).await.status, 405);
+}
+
+#[tokio::test]
+async fn a_session_that_nothing_is_kept_in_is_no_reason_to_refuse() {
+    let (engine, _directory) = Engine::start(&[]);
+    let session = [("session_id", "s"), ("session_timeout", "60"), ("max_threads", "2")];
+    assert_eq!(engine.post(&session, "SELECT getSetting('max_threads')").await.ok(), "2\n");
+    engine.post(&session, "CREATE TABLE t (a UInt8) ENGINE = Memory").await.ok();
+    engine.post(&session, "INSERT INTO t FORMAT CSV\n1").await.ok();
+    assert_eq!(engine.post(&session, "SELECT count() FROM t").await.ok(), "1\n");
+}
+
+#[tokio::test]
+async fn bodies_may_come_in_gzip_or_lz4_frames() {
+    let (engine, _directory) = Engine::start(&[]);
+    engine.sql("CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a").await;
+    let rows = (0..50_000).map(|row| format!("{row}\n")).collect::<Vec<_>>().concat();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, rows.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    // Magic; version 1, blocks of their own; blocks up to 4 MiB; a checksum of the head; one block; the end.
+    let block = lz4_flex::block::compress(rows.as_bytes());
+    let mut lz4 = vec![0x04, 0x22, 0x4d, 0x18, 0b0110_0000, 7 << 4, 0];
+    lz4.extend_from_slice(&u32::try_from(block.len()).unwrap().to_le_bytes());
+    lz4.extend_from_slice(&block);
+    lz4.extend_from_slice(&[0; 4]);
+    for (encoding, body) in [("gzip", gzip), ("lz4", lz4)] {
+        let insert = || engine.request(reqwest::Method::POST, &[("query", "INSERT INTO t FORMAT TSV")]);
+        let request = insert().header("Content-Encoding", encoding).body(body.clone());
+        send(request).await.ok();
+        assert_eq!(engine.sql("SELECT count(), sum(a) FROM t").await, "50000\t1249975000", "{encoding}");
+        let request = insert().header("Content-Encoding", encoding).body(body[..body.len() / 2].to_vec());
+        assert_eq!(send(request).await.error().1, 271, "{encoding}");
+        engine.sql("TRUNCATE TABLE t").await;
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_cannot_write_to_it() {
+    let (engine, _directory) = Engine::start(&[]);
+    let create = "CREATE TABLE t (a UInt8) ENGINE = Memory";
+    for (name, value) in [("Origin", "https://attacker.example"), ("Host", "attacker.example:8123")] {
+        let request = engine.request(reqwest::Method::POST, &[]).header(name, value).body(create);
+        assert_eq!(send(request).await.status, 403, "{name}");
+    }
+    assert_eq!(engine.sql("EXISTS TABLE t").await, "0");
+    let (engine, _directory) = Engine::start(&["password=s3cret"]);
+    let other = engine.request(reqwest::Method::POST, &[]).header("Host", "tillwatch:8123");
+    assert_eq!(send(other.basic_auth("any", Some("s3cret")).body("SELECT 1")).await.ok(), "1\n");
+}
+
+#[tokio::test]
+async fn nothing_temporary_outlives_its_request() {
+    let (engine, _directory) = Engine::start(&["connections=1"]);
+    for create in [
+        "CREATE OR REPLACE TEMPORARY TABLE t (a UInt8) ENGINE = Memory",
+        "CREATE /* */ TEMPORARY TABLE t (a UInt8)",
+        "CREATE TEMPORARY VIEW t AS SELECT 1",
+        "REPLACE TEMPORARY TABLE t (a UInt8) ENGINE = Memory",
+    ] {
+        let answer = engine.post(&[], create).await;
+        assert!(answer.status >= 400, "{create}");
+        assert_eq!(engine.sql("EXISTS TEMPORARY TABLE t").await, "0", "{create}");
+    }
 }
 
 #[tokio::test]

@@ -44,6 +44,29 @@ async fn two_migrators_at_once_both_succeed() {
 }
 
 #[tokio::test]
+async fn two_migrators_at_once_both_upgrade() {
+    let tables = Tables::new().await;
+    tables.sql("DROP VIEW heartbeats").await;
+    tables.sql("DROP TABLE alert_transitions_stored SYNC").await;
+    tables.sql("DELETE FROM schema_migrations WHERE version = 3").await;
+    let other = tables.another();
+    let (a, b) = tokio::join!(tables.store.migrate(RETENTION), other.migrate(RETENTION));
+    for migrated in [a, b] {
+        assert!(migrated.unwrap().already >= 2);
+    }
+    assert_eq!(views(&tables).await, CONTRACT);
+
+    // The statements that a later migration is made of, as tables.md describes it.
+    let upgrade = async || {
+        tables.sql("ALTER TABLE heartbeats_stored ADD COLUMN IF NOT EXISTS zone String DEFAULT ''").await;
+        tables.sql("CREATE OR REPLACE VIEW heartbeats AS SELECT * FROM heartbeats_stored FINAL").await;
+    };
+    tokio::join!(upgrade(), upgrade(), upgrade(), upgrade());
+    assert_eq!(tables.sql("SELECT count(zone) FROM heartbeats").await, "0");
+    tables.store.check_tables().await.unwrap();
+}
+
+#[tokio::test]
 async fn one_that_was_killed_half_way_is_finished_by_the_next() {
     let tables = Tables::new().await;
     tables.sql("DROP VIEW payment_minutes").await;

@@ -113,9 +113,9 @@ async fn a_crash_before_the_look_is_mended_by_the_redelivery() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_ahead_is_taken_back_to_a_minute_after_arrival() {
+async fn a_clock_that_is_ahead_is_taken_back_to_a_minute_after_arrival_where_times_may_differ() {
     let tables = Tables::new().await;
-    let mut fact = Fact::new(Provider::Stripe, 1, at(0));
+    let mut fact = Fact::new(Provider::Adyen, 1, at(0));
     fact.event.occurred_at = at(5 * HOUR);
     tables.store_facts(std::slice::from_ref(&fact), at(1)).await;
     let sql = "SELECT toUnixTimestamp64Milli(occurred_at) - toUnixTimestamp64Milli(received_at) FROM payment_events";
@@ -126,6 +126,29 @@ async fn a_clock_that_is_ahead_is_taken_back_to_a_minute_after_arrival() {
     again.event.occurred_at = fact.event.occurred_at;
     tables.store_facts(&[again], at(2 * HOUR)).await;
     assert_eq!(minutes(&tables).await, "1\t1\t121");
+}
+
+/// A copy that came before the time it tells, and one that came after: the second is not ahead of any clock.
+#[tokio::test]
+async fn one_copy_ahead_of_our_clock_and_one_behind_it_are_one_fact_in_either_order() {
+    for provider in [Provider::Stripe, Provider::Adyen, Provider::Checkout, Provider::Canonical] {
+        for (number, late_first) in [(1, false), (2, true)] {
+            let tables = Tables::new().await;
+            let mut early = Fact::new(provider, number, at(0));
+            early.event.occurred_at = at(5 * MINUTE);
+            let late = early.again(100 + number, at(5 * MINUTE));
+            let mut copies = [early, late];
+            if late_first {
+                copies.reverse();
+            }
+            for copy in &copies {
+                tables.store_facts(std::slice::from_ref(copy), at(10 * MINUTE)).await;
+            }
+            assert_eq!(minutes(&tables).await, "1\t1\t5", "{provider}, late first: {late_first}");
+            tables.sql("TRUNCATE TABLE payment_events_stored").await;
+            tables.sql("TRUNCATE TABLE payment_event_places").await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,95 @@
+//! Whether the tables are those that our rows are made for.
+//!
+//! Rows travel without the names and types of their columns. A table that was changed by hand would refuse every row, or
+//! worse, take it for something else.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use crate::Store;
+use crate::places::{Place, Retraction};
+use crate::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, WebhookRow};
+
+/// Rows cannot be written into the tables as they are.
+#[derive(Debug, thiserror::Error)]
+pub enum TablesError {
+    /// ClickHouse could not be asked.
+    #[error("ClickHouse did not tell the columns of its tables")]
+    Query(#[from] clickhouse::error::Error),
+    /// A column is absent: `migrate` has not run, or somebody dropped it.
+    #[error("{table} has no column {column}: run `tillwatch migrate`")]
+    Missing {
+        /// Which table.
+        table: &'static str,
+        /// Which column.
+        column: &'static str,
+    },
+    /// A column has another type than it was created with.
+    #[error("{table}.{column} is of type {found}, and must be {expected}: change it back")]
+    Type {
+        /// Which table.
+        table: &'static str,
+        /// Which column.
+        column: &'static str,
+        /// Its type.
+        found: String,
+        /// The type it was created with.
+        expected: &'static str,
+    },
+}
+
+#[derive(Row, Deserialize)]
+struct Column {
+    table: String,
+    name: String,
+    kind: String,
+}
+
+impl Store {
+    /// Compares every table that is written with the rows of this build.
+    pub async fn check_tables(&self) -> Result<(), TablesError> {
+        let sql = "SELECT table, name, type AS kind FROM system.columns WHERE database = currentDatabase()";
+        let columns: Vec<Column> = self.insert_client().query_raw(sql).fetch_all().await?;
+        check::<WebhookRow<'_>>(&columns)?;
+        check::<PaymentEventRow<'_>>(&columns)?;
+        check::<Retraction>(&columns)?;
+        check::<Place<'_>>(&columns)?;
+        check::<ParkedWebhookRow<'_>>(&columns)?;
+        check::<HeartbeatRow<'_>>(&columns)
+    }
+}
+
+fn check<T: StoredRow>(columns: &[Column]) -> Result<(), TablesError> {
+    let table = T::TABLE;
+    for (column, expected) in T::COLUMN_NAMES.iter().copied().zip(T::TYPES.iter().copied()) {
+        let found = columns.iter().find(|found| found.table == table && found.name == column);
+        let found = found.ok_or(TablesError::Missing { table, column })?;
+        if found.kind != expected {
+            return Err(TablesError::Type { table, column, found: found.kind.clone(), expected });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types<T: StoredRow>() -> (usize, usize) {
+        (T::COLUMN_NAMES.len(), T::TYPES.len())
+    }
+
+    #[test]
+    fn every_column_has_its_type() {
+        for (columns, types) in [
+            types::<WebhookRow<'_>>(),
+            types::<PaymentEventRow<'_>>(),
+            types::<Retraction>(),
+            types::<Place<'_>>(),
+            types::<ParkedWebhookRow<'_>>(),
+            types::<HeartbeatRow<'_>>(),
+        ] {
+            assert_eq!(columns, types);
+        }
+    }
+}
