@@ -8,7 +8,7 @@
 //! | `lock` | one writer, one reader |
 //! | `recovery` | what a writer finds, cuts and reports when it opens the log |
 //! | `writer` | segments, one write and one sync per commit, what happens when they fail |
-//! | `publisher` | admission and group commit |
+//! | `publisher`, `waiting`, `committer` | admission, when to commit, group commit |
 //! | `segment`, `reader` | records in order, damage passed over, consumed segments deleted |
 //! | `consumed` | how far the consumer is |
 //! | `watermark`, `consumer` | batches by count, bytes and age |
@@ -25,6 +25,7 @@
 //!    segment is never deleted.
 //! 5. Nothing unreadable is passed over or cut without being logged and counted.
 
+mod committer;
 mod config;
 mod consumed;
 mod consumer;
@@ -40,6 +41,7 @@ mod segment;
 mod set_aside;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod watermark;
 mod writer;
 
