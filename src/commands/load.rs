@@ -40,6 +40,9 @@ pub(crate) struct LoadArgs {
     /// Share of events sent twice
     #[arg(long, default_value_t = 0.0)]
     duplicates: f64,
+    /// Send what is not acknowledged again, until it is; otherwise it is counted as an error
+    #[arg(long)]
+    retry: bool,
     /// Only this source
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
@@ -56,7 +59,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
     /// Measure in turn with a bare server that reads, verifies and answers (this many rounds each)
-    #[arg(long, value_name = "ROUNDS")]
+    #[arg(long, value_name = "ROUNDS", requires = "server_pid", conflicts_with_all = ["ledger", "retry"])]
     compare_floor: Option<u32>,
     /// Report as JSON
     #[arg(long)]
@@ -69,7 +72,10 @@ pub(crate) struct LoadArgs {
 pub(crate) fn run(global: &Global, args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let threads = tokio::runtime::Runtime::new()?;
     if args.floor {
-        threads.block_on(be_the_floor())?;
+        threads.block_on(async {
+            let stop = stop_on_signal()?;
+            anyhow::Ok(floor::be(&Secret::new(FLOOR_SECRET), stop).await?)
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     let config = load_config(global)?;
@@ -101,6 +107,7 @@ fn load_config_of(args: &LoadArgs, mut load: LoadConfig) -> LoadConfig {
     load.duration = Duration::from_secs(args.duration);
     load.warm_up = Duration::from_secs(args.warm_up);
     load.duplicate_share = args.duplicates;
+    load.retry = args.retry;
     load.ledger.clone_from(&args.ledger);
     load.server_pid = args.server_pid;
     load
@@ -132,12 +139,14 @@ async fn compare(
         .collect();
     let mut comparison = Comparison::default();
     for _ in 0..rounds {
-        comparison
-            .floor
-            .push(simulator::load::run(floor_load.clone(), Arc::new(SystemClock), stop.clone()).await?);
-        comparison
-            .ingest
-            .push(simulator::load::run(load.clone(), Arc::new(SystemClock), stop.clone()).await?);
+        let floor = simulator::load::run(floor_load.clone(), Arc::new(SystemClock), stop.clone()).await?;
+        let ingest = simulator::load::run(load.clone(), Arc::new(SystemClock), stop.clone()).await?;
+        if stop.is_cancelled() {
+            // A round that was cut short is no measurement.
+            break;
+        }
+        comparison.floor.push(floor);
+        comparison.ingest.push(ingest);
     }
     answer(args.json, &comparison)
 }
@@ -152,10 +161,34 @@ fn answer<T: serde::Serialize + std::fmt::Display>(json: bool, report: &T) -> an
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "how its starter learns the address")]
-async fn be_the_floor() -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    println!("{}http://{}", floor::ANNOUNCEMENT, listener.local_addr()?);
-    floor::serve(listener, &Secret::new(FLOOR_SECRET), stop_on_signal()?).await?;
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        load: LoadArgs,
+    }
+
+    fn parse(line: &str) -> Result<LoadArgs, clap::Error> {
+        Line::try_parse_from(line.split(' ')).map(|line| line.load)
+    }
+
+    #[test]
+    fn a_comparison_knows_the_server_and_keeps_no_ledger() {
+        assert_eq!(parse("load --compare-floor 3 --server-pid 1").unwrap().compare_floor, Some(3));
+        assert!(parse("load --compare-floor 3").is_err());
+        assert!(parse("load --compare-floor 3 --server-pid 1 --ledger l.jsonl").is_err());
+    }
+
+    #[test]
+    fn what_is_not_acknowledged_is_sent_again_if_asked_for() {
+        let target = simulator::Target::parse("http://127.0.0.1:1").unwrap();
+        let retry =
+            |line| load_config_of(&parse(line).unwrap(), LoadConfig::new(1, target.clone(), vec![])).retry;
+        assert_eq!((retry("load"), retry("load --retry")), (false, true));
+    }
 }

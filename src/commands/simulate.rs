@@ -26,6 +26,9 @@ pub(crate) struct SimulateArgs {
     /// Webhooks a second, on average
     #[arg(long, default_value_t = 70.0, value_name = "PER_SECOND")]
     rate: f64,
+    /// Let the rate follow the hours of the day and the days of the week; otherwise it is the same around the clock
+    #[arg(long)]
+    daily_curve: bool,
     /// Stop after this many seconds; without it, until stopped
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u64>,
@@ -56,6 +59,7 @@ pub(crate) fn run(global: &Global, args: &SimulateArgs) -> anyhow::Result<ExitCo
     let mut simulate =
         SimulateConfig::new(args.seed, target(&config, args.target.as_deref())?, sources(&config)?);
     simulate.rate_per_s = args.rate;
+    simulate.daily_curve = args.daily_curve;
     simulate.duration = args.duration.map(Duration::from_secs);
     simulate.scenario = ScenarioConfig::new(args.scenario);
     if let Some(onset) = args.onset {

@@ -42,9 +42,15 @@ async fn every_metric_that_is_served_is_documented_as_what_it_is() {
         for (name, kind) in &served {
             assert_eq!(documented.get(name), Some(kind), "{name}: docs/metrics.md");
         }
-        ["ingest_requests_total", "queue_bytes", "processor_messages_total", "alerting_ticks_total", "board_views_total"]
-            .iter()
-            .all(|name| served.contains_key(&format!("tillwatch_{name}")))
+        [
+            "ingest_requests_total",
+            "queue_bytes",
+            "processor_messages_total",
+            "alerting_ticks_total",
+            "board_views_total",
+        ]
+        .iter()
+        .all(|name| served.contains_key(&format!("tillwatch_{name}")))
     })
     .await;
 }

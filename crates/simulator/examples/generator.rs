@@ -10,9 +10,8 @@ use std::time::Duration;
 use payments::{Provider, Secret, SourceSettings};
 use runtime::SystemClock;
 use simulator::SimulatedSource;
-use simulator::load::floor::{ANNOUNCEMENT, FloorProcess, serve};
+use simulator::load::floor::{self, FloorProcess};
 use simulator::load::{LoadConfig, Pace, run};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 const SECRET: &str = "whsec_example";
@@ -21,7 +20,7 @@ const AS_FLOOR: &str = "--as-floor";
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args().any(|argument| argument == AS_FLOOR) {
-        return be_the_floor().await;
+        return Ok(floor::be(&Secret::new(SECRET), CancellationToken::new()).await?);
     }
     let mut command = tokio::process::Command::new(std::env::current_exe()?);
     command.arg(AS_FLOOR);
@@ -46,13 +45,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ..LoadConfig::new(1, floor.target.clone(), all_providers())
     };
     show(config).await
-}
-
-async fn be_the_floor() -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    announce(&format!("{ANNOUNCEMENT}http://{}", listener.local_addr()?));
-    serve(listener, &Secret::new(SECRET), CancellationToken::new()).await?;
-    Ok(())
 }
 
 async fn show(config: LoadConfig) -> Result<(), Box<dyn Error>> {

@@ -23,7 +23,15 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{Target, TargetError};
 
 /// Stands before the URL in the one line that a floor process prints.
-pub const ANNOUNCEMENT: &str = "floor listens on ";
+const ANNOUNCEMENT: &str = "floor listens on ";
+
+/// Is the process that [`FloorProcess`] starts: says where it listens, on a port of its own, and serves until `stop`.
+#[expect(clippy::print_stdout, reason = "how its starter learns the address")]
+pub async fn be(secret: &Secret, stop: CancellationToken) -> std::io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{ANNOUNCEMENT}http://{}", listener.local_addr()?);
+    serve(listener, secret, stop).await
+}
 
 /// Serves the floor on `listener` until `stop` is cancelled. `secret` is a Stripe endpoint's.
 pub async fn serve(listener: TcpListener, secret: &Secret, stop: CancellationToken) -> std::io::Result<()> {
@@ -76,7 +84,7 @@ pub enum FloorError {
 }
 
 impl FloorProcess {
-    /// Runs `command`, which must call [`serve`] and print [`ANNOUNCEMENT`] and its URL as its first line.
+    /// Runs `command`, which must do nothing but [`be`] it.
     pub async fn start(mut command: Command) -> Result<Self, FloorError> {
         let mut child = command
             .stdout(Stdio::piped())

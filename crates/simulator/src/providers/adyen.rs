@@ -91,12 +91,7 @@ impl Story<'_> {
         (fact.issuer_country, fact.issuer) = (told.issuer_country, card.issuer.name.to_owned());
         self.bin6().clone_into(&mut fact.bin);
         fact.decline = refused.map(Refusal::decline);
-        fact.three_ds = match payment.three_ds {
-            None => ThreeDs::NotPerformed,
-            Some(Authentication::Authenticated) => ThreeDs::Authenticated,
-            Some(Authentication::Attempted) => ThreeDs::Attempted,
-            Some(Authentication::Failed) => ThreeDs::Failed,
-        };
+        fact.three_ds = payment.three_ds.map_or(ThreeDs::NotPerformed, Authentication::as_told);
         self.avs().1.clone_into(&mut fact.avs);
         cvc(refused).1.clone_into(&mut fact.cvc);
         fact.risk_score = Some(f32::from(payment.risk_score));

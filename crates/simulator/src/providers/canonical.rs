@@ -95,12 +95,7 @@ impl Story<'_> {
         payment.bin().clone_into(&mut fact.bin);
         payment.card.issuer.name.clone_into(&mut fact.issuer);
         fact.decline = refused.map(Refusal::decline);
-        fact.three_ds = match payment.three_ds {
-            None => ThreeDs::NotPerformed,
-            Some(Authentication::Authenticated) => ThreeDs::Authenticated,
-            Some(Authentication::Attempted) => ThreeDs::Attempted,
-            Some(Authentication::Failed) => ThreeDs::Failed,
-        };
+        fact.three_ds = payment.three_ds.map_or(ThreeDs::NotPerformed, Authentication::as_told);
         (if payment.address_matches { "pass" } else { "fail" }).clone_into(&mut fact.avs);
         let wrong_cvc = refused.is_some_and(|refusal| refusal.code == "incorrect_cvc");
         (if wrong_cvc { "fail" } else { "pass" }).clone_into(&mut fact.cvc);

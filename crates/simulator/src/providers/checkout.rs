@@ -95,12 +95,7 @@ impl Story<'_> {
         self.bin().clone_into(&mut fact.bin);
         card.issuer.name.clone_into(&mut fact.issuer);
         fact.decline = refused.map(|(refusal, _)| refusal.decline());
-        fact.three_ds = match payment.three_ds {
-            None => ThreeDs::NotTold,
-            Some(Authentication::Authenticated) => ThreeDs::Authenticated,
-            Some(Authentication::Attempted) => ThreeDs::Attempted,
-            Some(Authentication::Failed) => ThreeDs::Failed,
-        };
+        fact.three_ds = payment.three_ds.map_or(ThreeDs::NotTold, Authentication::as_told);
         fact.avs = self.avs().to_ascii_lowercase();
         (if wrong_cvc { "n" } else { "y" }).clone_into(&mut fact.cvc);
         fact.risk_score = Some(f32::from(payment.risk_score));

@@ -221,12 +221,7 @@ impl Story<'_> {
     fn charge_fact(&self, kind: Kind, outcome: Outcome) -> PaymentEvent {
         let mut fact = self.intent_fact(kind, outcome, self.charge_id());
         self.fill_method(&mut fact);
-        fact.three_ds = match self.payment.three_ds {
-            None => ThreeDs::NotPerformed,
-            Some(Authentication::Authenticated) => ThreeDs::Authenticated,
-            Some(Authentication::Attempted) => ThreeDs::Attempted,
-            Some(Authentication::Failed) => ThreeDs::Failed,
-        };
+        fact.three_ds = self.payment.three_ds.map_or(ThreeDs::NotPerformed, Authentication::as_told);
         fact.risk_score = Some(f32::from(self.payment.risk_score));
         fact
     }

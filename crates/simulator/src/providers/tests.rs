@@ -14,13 +14,7 @@ const START: UnixMillis = UnixMillis(1_795_316_820_123);
 const NOW: UnixMillis = UnixMillis(1_795_316_900_000);
 
 fn source(provider: Provider, settings: SourceSettings) -> SimulatedSource {
-    let secret = match provider {
-        Provider::Stripe => "whsec_simulated",
-        Provider::Adyen => "00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF",
-        Provider::Checkout => "8%simulated*key",
-        Provider::Canonical => "whsec_c2ltdWxhdGVkLXNlY3JldC1vZi0yNC1ieXRlcw==",
-    };
-    SimulatedSource { name: format!("{provider}-test"), provider, secret: Secret::new(secret), settings }
+    SimulatedSource { settings, ..crate::testing::source(provider) }
 }
 
 fn with_settings() -> SourceSettings {

@@ -149,7 +149,7 @@ fn bin(rank: usize, network: Network) -> String {
     format!("9{}{:02}{:04}", network.index(), rank % 100, (rank * 7_919 + 1_301) % 10_000)
 }
 
-/// A network by its share, for cards of `market`.
+/// A network by its share; the same in every country.
 pub(super) fn pick_network(rng: &mut ChaCha8Rng) -> Network {
     let mut roll = rng.random_range(0..100_u32);
     for (network, share) in Network::ALL.into_iter().zip(Network::SHARES) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use payments::{Money, UnixMillis};
+use payments::{Money, ThreeDs, UnixMillis};
 
 use super::decline::DeclineReason;
 use super::issuer::{Issuer, Network};
@@ -70,6 +70,17 @@ pub enum Authentication {
     Attempted,
     /// It failed, and with it the payment.
     Failed,
+}
+
+impl Authentication {
+    /// As a fact must tell it.
+    pub fn as_told(self) -> ThreeDs {
+        match self {
+            Self::Authenticated => ThreeDs::Authenticated,
+            Self::Attempted => ThreeDs::Attempted,
+            Self::Failed => ThreeDs::Failed,
+        }
+    }
 }
 
 /// The answer of an attempt.

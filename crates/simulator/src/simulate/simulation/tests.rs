@@ -56,6 +56,15 @@ fn the_same_seed_posts_the_same_webhooks_in_the_same_order() {
 }
 
 #[test]
+fn with_the_daily_curve_a_night_is_quiet() {
+    let flat = at_rate(15.0, ScenarioKind::Steady);
+    let curved = SimulateConfig { daily_curve: true, ..flat.clone() };
+    let [flat, curved] = [flat, curved].map(|config| posted(&mut simulation(&config), 120).len());
+    // It is seven minutes past three, when a quarter of the usual is ordered.
+    assert!(curved > 0 && curved * 2 < flat, "{curved} of {flat} webhooks");
+}
+
+#[test]
 fn the_rate_is_about_what_was_asked_for() {
     let mut steady = simulation(&at_rate(10.0, ScenarioKind::Steady));
     let told = posted(&mut steady, 700);
