@@ -8,7 +8,9 @@ use payments::UnixMillis;
 use runtime::{Lifecycle, SharedClock};
 use serde::Serialize;
 
+use crate::engine::DEGRADED;
 use crate::observations::Observations;
+use crate::state::Phase;
 use crate::storage::transitions::Transition;
 use crate::storage::{Storage, StorageError};
 
@@ -17,6 +19,11 @@ const BATCH_ROWS_MAX: usize = 500;
 const INTERVAL: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 const INSERT_TIMEOUT: Duration = Duration::from_secs(10);
+/// That alerting runs is said this often.
+const BEAT_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+/// Id and slice of the row that says so.
+const BEAT: (&str, &str) = ("evaluation", r#"{"alerting":"evaluation"}"#);
 
 /// Why history could not be exported.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +64,16 @@ impl Exporter {
     /// Exports until the process stops taking new work.
     pub async fn run(self, clock: SharedClock, lifecycle: Lifecycle) {
         let soft = lifecycle.soft().clone();
+        let mut beat_at = UnixMillis::default();
         while !soft.is_cancelled() {
-            let pause = match self.step(clock.now()).await {
+            let now = clock.now();
+            if (now.0 - beat_at.0).abs() >= BEAT_MS {
+                beat_at = now;
+                if let Err(error) = self.beat(now).await {
+                    self.observations.export_failed(&crate::chain(&error));
+                }
+            }
+            let pause = match self.step(now).await {
                 Ok(0) => INTERVAL,
                 Ok(_) => Duration::ZERO,
                 Err(error) => {
@@ -77,17 +92,45 @@ impl Exporter {
     pub async fn step(&self, now: UnixMillis) -> Result<usize, ExportError> {
         let waiting = self.storage.unexported(BATCH_ROWS_MAX).await?;
         let Some((last, _)) = waiting.last() else { return Ok(0) };
+        let rows: Vec<_> = waiting.iter().map(|(_, transition)| row(transition, now)).collect();
+        self.insert(&rows).await?;
+        self.storage.mark_exported(*last, now).await?;
+        Ok(waiting.len())
+    }
+
+    /// Says up to when something was judged, for a board: nobody else tells when alerting itself has died. One row an
+    /// hour, which is overwritten.
+    pub async fn beat(&self, now: UnixMillis) -> Result<(), ExportError> {
+        let Some(judged_to) = self.storage.watch().await?.sighted_to else { return Ok(()) };
+        let details = serde_json::json!({
+            "reason": "evaluated", "event_time": judged_to.to_string(), "updated_at": now.to_string(),
+        });
+        let inactive = Phase::Inactive.name();
+        let row = TransitionRow {
+            id: BEAT.0,
+            rule: DEGRADED,
+            slice: BEAT.1,
+            incident: String::new(),
+            from_state: inactive,
+            to_state: inactive,
+            at: now.0 - now.0.rem_euclid(HOUR_MS),
+            severity: "",
+            details: &details.to_string(),
+            stored_at: now.0,
+        };
+        Ok(self.insert(&[row]).await?)
+    }
+
+    async fn insert(&self, rows: &[TransitionRow<'_>]) -> Result<(), clickhouse::error::Error> {
         let mut insert = self
             .client
             .insert::<TransitionRow<'_>>("alert_transitions_stored")
             .await?
             .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT));
-        for (_, transition) in &waiting {
-            insert.write(&row(transition, now)).await?;
+        for row in rows {
+            insert.write(row).await?;
         }
-        insert.end().await?;
-        self.storage.mark_exported(*last, now).await?;
-        Ok(waiting.len())
+        insert.end().await
     }
 }
 

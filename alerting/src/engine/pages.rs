@@ -257,3 +257,35 @@ pub(super) fn details(
 pub(super) fn headline(before: &str, after: String) -> Headline {
     Headline { before: before.to_owned(), slice: String::new(), after }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slice::Dimension;
+
+    fn command(issuer: &str) -> String {
+        events_command(&Slice::new(&[Dimension::Issuer], vec![issuer.to_owned()]), UnixMillis(0))
+    }
+
+    #[test]
+    fn the_command_means_the_slice_whatever_its_name_and_nothing_else_to_a_shell() {
+        let issuers =
+            ["Harbour Bank", "Müller & Söhne (Bank)", "O'Hara/National", "$(reboot) `reboot` \\ \"", ""];
+        for issuer in issuers {
+            let words = std::process::Command::new("sh")
+                .args(["-c", &format!("tillwatch() {{ printf '%s\\n' \"$@\"; }}; {}", command(issuer))])
+                .output()
+                .unwrap();
+            let words = String::from_utf8(words.stdout).unwrap();
+            let expected = format!("events\n--from\n1970-01-01T00:00:00.000Z\n--where\nissuer={issuer}\n");
+            assert_eq!(words, expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_page_cannot_show_is_left_out() {
+        for issuer in ["a\nb", "a\u{202e}b", "\u{1b}[2J", &"x".repeat(200)] {
+            assert_eq!(command(issuer), "tillwatch events --from 1970-01-01T00:00:00.000Z");
+        }
+    }
+}

@@ -53,7 +53,8 @@ pub(crate) fn outage_of(issuer: &str) -> Page {
         links: Links {
             board: "https://till.example/?from=1795352520000&issuer=Harbour%20Bank".to_owned(),
             runbook: "docs/runbooks/issuer-declines.md".to_owned(),
-            events: "tillwatch events --since 2026-11-22T14:02:00Z".to_owned(),
+            events: "tillwatch events --from 2026-11-22T14:02:00.000Z --where issuer='Harbour Bank'"
+                .to_owned(),
         },
         data: DataFreshness {
             complete_to: Some(UnixMillis(ONSET.0 + 148_000)),

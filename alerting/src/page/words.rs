@@ -103,6 +103,12 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_is_cleaned_but_kept_whole() {
+        let id = format!("evt_\u{202E}{}", "0123456789".repeat(8));
+        assert_eq!(outside_id(&id), format!("evt_{}", "0123456789".repeat(8)));
+    }
+
+    #[test]
     fn right_to_left_names_cannot_reorder_the_page() {
         assert_eq!(outside("بنك"), "\u{2068}بنك\u{2069}");
     }

@@ -116,11 +116,13 @@ pub(super) fn load(connection: &Connection, unreadable: &Unreadable) -> Result<B
     for row in rules.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))? {
         let (rule_id, record): (String, String) = row?;
         if rule_id == WATCH {
-            book.watch = unreadable.read(&record, "watch", &rule_id).unwrap_or_default();
-        } else if let Some(record) = unreadable.read(&record, "rule record", &rule_id) {
+            continue;
+        }
+        if let Some(record) = unreadable.read(&record, "rule record", &rule_id) {
             book.rules.insert(rule_id, record);
         }
     }
+    book.watch = load_watch(connection, unreadable)?;
     let mut slices = connection.prepare("SELECT rule_id, slice_key, tracked FROM slices")?;
     for row in slices.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, String>(2)?)))? {
         let (key, tracked): ((String, String), String) = row?;
@@ -132,6 +134,12 @@ pub(super) fn load(connection: &Connection, unreadable: &Unreadable) -> Result<B
     let last: Option<i64> = counter.query_map([NEXT_INCIDENT], |row| row.get(0))?.next().transpose()?;
     book.last_incident_id = last.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
     Ok(book)
+}
+
+pub(super) fn load_watch(connection: &Connection, unreadable: &Unreadable) -> Result<Watch, StorageError> {
+    let mut query = connection.prepare("SELECT record FROM rules WHERE rule_id = ?1")?;
+    let record: Option<String> = query.query_map([WATCH], |row| row.get(0))?.next().transpose()?;
+    Ok(record.and_then(|record| unreadable.read(&record, "watch", WATCH)).unwrap_or_default())
 }
 
 pub(super) fn save(transaction: &Transaction<'_>, before: &Book, after: &Book) -> Result<(), StorageError> {

@@ -132,6 +132,12 @@ impl Storage {
         self.call(move |connection| book::load(connection, &unreadable)).await
     }
 
+    /// What alerting remembered about itself after the last tick.
+    pub async fn watch(&self) -> Result<Watch, StorageError> {
+        let unreadable = self.unreadable.clone();
+        self.call(move |connection| book::load_watch(connection, &unreadable)).await
+    }
+
     /// Writes one tick: what changed between `before` and `changes.book`, its transitions and its messages.
     pub async fn commit(
         &self,

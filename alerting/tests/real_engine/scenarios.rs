@@ -108,11 +108,20 @@ async fn the_history_is_in_clickhouse(alerting: &Alerting) {
         reasons,
         "pending\tpending\t\nfired\tfiring\t1\nimproving\trecovering\t1\nresolved\tinactive\t1"
     );
+    // That alerting runs is one row, however often it is said, and no incident.
+    for _ in 0..3 {
+        alerting.exporter.beat(alerting.now).await.unwrap();
+    }
+    let beat = "SELECT count(), any(incident), max(JSONExtractString(details, 'event_time')) FROM alert_transitions \
+                WHERE rule = 'alerting-degraded' AND id = 'evaluation'";
+    let judged_to = UnixMillis(alerting.now.0 - 2_000);
+    assert_eq!(alerting.sql(beat).await, format!("1\t\t{judged_to}"));
     // A repeated export changes nothing.
     let details =
         alerting.sql("SELECT details FROM alert_transitions WHERE to_state = 'firing' FORMAT TSVRaw").await;
     let details: Value = serde_json::from_str(&details).unwrap();
     assert_eq!(details["slice"]["issuer"], "Harbour Bank");
+    assert_eq!(details["runbook"], "docs/runbooks/issuer-declines.md");
     assert_eq!(details["since"], "2026-11-22T14:02:00.000Z");
     assert!(details["title"].as_str().unwrap().starts_with("P1 Declines 13→100% issuer Harbour Bank"));
 }
@@ -168,6 +177,21 @@ pub(crate) async fn a_source_that_stopped_is_paged_and_a_quiet_processor_is_not(
     );
     let delay_s = (alerting.now.0 - at("16:00:00").0) / 1000;
     assert!((120..=150).contains(&delay_s), "{delay_s}");
+    // Hours later not one of its webhooks is left in the window: it is still dead, and known to be.
+    alerting.now = UnixMillis(alerting.now.0 + 3 * 60 * MINUTE);
+    for _ in 0..8 {
+        let report = alerting.tick(&mut stopped).await;
+        let lines: Vec<_> = report.changes.messages.iter().map(|(_, message)| &message.line).collect();
+        assert!(!lines.iter().any(|line| line.contains("frozen")), "{lines:?}");
+        let open = report
+            .changes
+            .book
+            .slices
+            .values()
+            .find(|tracked| tracked.page.as_ref().is_some_and(|page| page.rule == "dead-source"));
+        let page = open.and_then(|tracked| tracked.page.clone()).unwrap();
+        assert!(matches!(page.now, Measured::Silence { ms } if ms >= 120_000), "{:?}", page.now);
+    }
     let resolved = alerting.tick_until(Action::Resolve, 12, &mut healthy).await;
     assert!(resolved.line.starts_with("Webhooks arrive again, usually 48/min"), "{}", resolved.line);
 

@@ -6,8 +6,10 @@ use super::world::{START, TICK, TICK_MS, settings, shipped};
 use crate::engine::degraded::{Sight, watch};
 use crate::engine::tick::Tick;
 use crate::engine::watermark::Watermark;
-use crate::page::{Action, title};
-use crate::rules::Rules;
+use crate::page::{Action, Measured, title};
+use crate::rules::{Evaluation, Rules, Sample};
+use crate::slice::{Dimension, Slice};
+use crate::state::Verdict;
 use crate::storage::Book;
 
 struct World {
@@ -143,6 +145,25 @@ fn a_process_that_just_started_has_not_waited_yet() {
     world.tick_after(TICK_MS, Some(Watermark::Stale(last)), &[], &[]);
     assert_eq!(world.told, [], "heartbeats may be on their way");
     assert_eq!(world.blind(1, Some(Watermark::Stale(last))).len(), 2);
+}
+
+#[test]
+fn slices_that_are_left_out_are_counted_and_told() {
+    let rule = shipped("issuer-declines");
+    let breach = |number: usize| Sample {
+        slice: Slice::new(&[Dimension::Issuer], vec![format!("Bank {number}")]),
+        verdict: Some(Verdict::Breach),
+        measured: Measured::Share { count: 90, of: 100 },
+    };
+    let evaluation = Evaluation { samples: (0..1_003).map(breach).collect(), truncated: true };
+    let mut tick = Tick::new(Book::default(), START, TICK, None);
+    tick.judge(&rule, &evaluation, START);
+    assert_eq!(tick.left_out["issuer-declines"], 3);
+    let rules = Rules::from([(rule.id.clone(), rule)]);
+    let sight = Sight { watermark: Some(Watermark::Fresh(START)), failed: &[], clocks_ahead: &[] };
+    watch(&mut tick, &rules, &sight, &settings());
+    let messages = tick.into_changes().messages;
+    assert!(messages[0].1.page.notes[0].ends_with("others are not watched: issuer-declines"), "{messages:?}");
 }
 
 #[test]

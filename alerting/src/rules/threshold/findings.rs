@@ -352,7 +352,9 @@ pub(super) fn excesses(rows: Vec<sql::CodeRow>, scale: f64, total: Option<f64>) 
         .collect();
     let sum: f64 = codes.iter().map(|code| code.excess).sum();
     if let Some(total) = total.filter(|total| *total < sum) {
-        codes.iter_mut().for_each(|code| code.excess *= total / sum);
+        for code in &mut codes {
+            code.excess *= total / sum;
+        }
     }
     codes.retain(|code| code.excess >= 1.0);
     codes.sort_by(|a, b| b.excess.total_cmp(&a.excess));

@@ -97,9 +97,10 @@ fn cost_after(hours: i64) -> Impact {
     let (mut before, mut cost): (Option<Accrued>, _) = (None, Impact::default());
     for end in (30..=hours * 60).step_by(30) {
         let from = before.as_ref().map_or(NOON, |accrued| accrued.to);
-        let minutes = (end - (from.0 - NOON.0) / MINUTE).unsigned_abs() as usize;
-        let series = Series { first: from, counts: vec![Counts { attempts: 100, failures: 91 }; minutes] };
-        let money: Vec<MoneyMinute> = (0..minutes as i64)
+        let minutes = end - (from.0 - NOON.0) / MINUTE;
+        let counts = vec![Counts { attempts: 100, failures: 91 }; usize::try_from(minutes).unwrap()];
+        let series = Series { first: from, counts };
+        let money: Vec<MoneyMinute> = (0..minutes)
             .map(|index| MoneyMinute {
                 minute: UnixMillis(from.0 + index * MINUTE),
                 currency: "USD".to_owned(),
