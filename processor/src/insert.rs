@@ -1,19 +1,21 @@
 //! From a prepared batch to rows that are stored, whatever ClickHouse says on the way.
 //!
 //! - What may pass later is tried again, with growing pauses, for as long as it takes: the batch stays in memory, the
-//!   rest stays in the queue.
-//! - A batch that holds something ClickHouse refuses is halved until the refused row is alone; its webhook is parked
-//!   with the reason, and all others are stored.
+//!   rest stays in the queue, and the processor says that it is not ready.
+//! - A fact that ClickHouse refuses is found ([`sift`](crate::sift)); its webhook is parked with the reason, and all
+//!   other facts are stored.
+//! - When every fact is refused, or a row that no provider's data can break, it is not the rows: it is waited for.
 //!
-//! `webhooks` is written last: a row in it says that everything its webhook became is stored.
+//! Invariant: a batch is returned only when every request of it is in `webhooks` and every parked one in
+//! `parked_webhooks`. `webhooks` is written last: a row in it says that everything its webhook became is stored.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use payments::UnixMillis;
+use payments::{ParkReason, UnixMillis};
 use rand::RngExt as _;
-use runtime::SharedClock;
 use runtime::config::ProcessorConfig;
+use runtime::{HealthHandle, SharedClock};
 use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, WebhookRow};
 use store::{Decision, InsertError, Store};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,13 @@ use uuid::Uuid;
 
 use crate::observations::Observations;
 use crate::prepare::{Normalized, Prepared};
+use crate::sift::{PIECES_REFUSED_MAX, Sift, Sifted};
+
+/// Failures in a row after which the processor is not ready.
+const FAILURES_UNTIL_NOT_READY: u32 = 3;
+
+/// Attempts at what may be too much at once before it is halved.
+const ATTEMPTS_BEFORE_HALVING: u32 = 3;
 
 /// The process is stopping and the store does not take the batch: it stays in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,15 +39,16 @@ pub(crate) struct Inserter {
     store: Store,
     clock: SharedClock,
     observations: Arc<Observations>,
+    health: HealthHandle,
     delay: Duration,
     delay_max: Duration,
     timeout: Duration,
 }
 
-/// Index of a row that ClickHouse refuses, and why.
-struct Refused {
-    index: usize,
-    why: String,
+/// Growing pauses between attempts.
+struct Pauses {
+    next: Duration,
+    max: Duration,
 }
 
 impl Inserter {
@@ -47,15 +57,29 @@ impl Inserter {
         store: Store,
         clock: SharedClock,
         observations: Arc<Observations>,
+        health: HealthHandle,
     ) -> Self {
         Self {
             store,
             clock,
             observations,
+            health,
             delay: Duration::from_millis(config.retry_delay_ms),
             delay_max: Duration::from_millis(config.retry_delay_ms_max.max(config.retry_delay_ms)),
             timeout: Duration::from_millis(config.insert_timeout_ms),
         }
+    }
+
+    /// Waits until the tables are those that our rows are made for.
+    pub(crate) async fn wait_for_tables(&self, stop: &CancellationToken) -> Result<(), Stopped> {
+        let mut pauses = self.pauses();
+        while let Err(error) = self.store.check_tables().await {
+            self.observations.tables_differ(&error, pauses.next);
+            self.health.not_ready(error.to_string());
+            pauses.wait(stop).await?;
+        }
+        self.health.ready();
+        Ok(())
     }
 
     /// Stores all of `prepared`, and gives it back as it was stored: webhooks whose facts are refused are parked.
@@ -70,11 +94,12 @@ impl Inserter {
         self.webhooks(&prepared, stored_at, stop).await?;
         let heartbeats: Vec<_> =
             prepared.heartbeats.iter().map(|beat| HeartbeatRow::new(beat, stored_at)).collect();
-        let refused = self.rows::<HeartbeatRow>(&heartbeats, stop).await?;
-        self.only_report(HeartbeatRow::TABLE, &refused);
+        self.all::<HeartbeatRow>(&heartbeats, stop).await?;
+        self.health.ready();
         Ok(prepared)
     }
 
+    /// Stores the facts that ClickHouse takes; the others leave their webhooks, which are parked.
     async fn facts(
         &self,
         prepared: &mut Prepared,
@@ -84,16 +109,23 @@ impl Inserter {
         let mut owners = Vec::new();
         let mut rows = Vec::new();
         for (owner, webhook) in prepared.webhooks.iter().enumerate() {
-            for fact in webhook.facts() {
-                owners.push(owner);
+            for (index, fact) in webhook.facts.iter().enumerate() {
+                owners.push((owner, index));
                 rows.push(PaymentEventRow::new(&webhook.envelope, fact, stored_at));
             }
         }
-        let refused = self.rows::<PaymentEventRow>(&rows, stop).await?;
+        let webhooks = owners.first().zip(owners.last()).map_or(0, |(first, last)| last.0 - first.0 + 1);
+        let mut refused = self.takeable::<PaymentEventRow>(&rows, webhooks, stop).await?.refused;
         drop(rows);
-        for Refused { index, why } in refused {
-            if let Some(webhook) = owners.get(index).and_then(|owner| prepared.webhooks.get_mut(*owner)) {
-                webhook.refuse(why);
+        // From the end, so that the indices before stay true.
+        refused.sort_by_key(|refused| std::cmp::Reverse(refused.row));
+        for refused in refused {
+            if let Some((webhook, index)) = owners
+                .get(refused.row)
+                .and_then(|(owner, index)| prepared.webhooks.get_mut(*owner).zip(Some(*index)))
+            {
+                webhook.facts.remove(index);
+                webhook.parked = Some(ParkReason::RefusedByStore(refused.why).into());
             }
         }
         Ok(())
@@ -111,9 +143,7 @@ impl Inserter {
             ParkedWebhookRow::unreadable(&unreadable.message, id, unreadable.error.to_string(), stored_at)
         });
         let rows: Vec<_> = understood.chain(unreadable).collect();
-        let refused = self.rows::<ParkedWebhookRow>(&rows, stop).await?;
-        self.only_report(ParkedWebhookRow::TABLE, &refused);
-        Ok(())
+        self.all::<ParkedWebhookRow>(&rows, stop).await
     }
 
     async fn webhooks(
@@ -127,44 +157,76 @@ impl Inserter {
             .iter()
             .map(|webhook| {
                 let outcome = webhook.outcome().name();
-                WebhookRow::new(&webhook.envelope, outcome, webhook.facts().len(), stored_at)
+                WebhookRow::new(&webhook.envelope, outcome, webhook.facts.len(), stored_at)
             })
             .collect();
-        let refused = self.rows::<WebhookRow>(&rows, stop).await?;
-        self.only_report(WebhookRow::TABLE, &refused);
-        Ok(())
+        self.all::<WebhookRow>(&rows, stop).await
     }
 
-    /// Stores `rows`, halving what is refused; returns the rows that are refused alone.
-    async fn rows<T>(&self, rows: &[T::Value<'_>], stop: &CancellationToken) -> Result<Vec<Refused>, Stopped>
+    /// Stores every one of `rows`, whatever it takes: no provider's data can break them, so a refusal is about the
+    /// table, and passes when that is mended.
+    async fn all<T>(&self, rows: &[T::Value<'_>], stop: &CancellationToken) -> Result<(), Stopped>
     where
         T: StoredRow,
         for<'a> T::Value<'a>: StoredRow,
     {
-        let mut refused = Vec::new();
-        let mut ranges = Vec::new();
-        ranges.push(0..rows.len());
-        while let Some(range) = ranges.pop() {
-            match self.until_decided::<T>(&rows[range.clone()], stop).await? {
-                Ok(()) => {}
-                Err(error) if range.len() == 1 => {
-                    self.observations.row_refused(T::TABLE, &error);
-                    let why = std::error::Error::source(&error)
-                        .map_or_else(|| error.to_string(), ToString::to_string);
-                    refused.push(Refused { index: range.start, why });
-                }
+        let mut pauses = self.pauses();
+        loop {
+            let sifted = self.sift::<T>(rows, PIECES_REFUSED_MAX, stop).await?;
+            let Some(why) = sifted.why() else { return Ok(()) };
+            self.refused_for_good(T::TABLE, why, &mut pauses, stop).await?;
+        }
+    }
+
+    /// Stores what ClickHouse takes of `rows`, which belong to so many webhooks, and tells what it does not take. Where
+    /// it takes nothing, it is not the rows, and all are tried again.
+    async fn takeable<T>(
+        &self,
+        rows: &[T::Value<'_>],
+        webhooks: usize,
+        stop: &CancellationToken,
+    ) -> Result<Sifted, Stopped>
+    where
+        T: StoredRow,
+        for<'a> T::Value<'a>: StoredRow,
+    {
+        let mut pauses = self.pauses();
+        // The facts of one webhook may well all be refused.
+        let pieces_refused_max = if webhooks > 1 { PIECES_REFUSED_MAX } else { usize::MAX };
+        loop {
+            let sifted = self.sift::<T>(rows, pieces_refused_max, stop).await?;
+            let Some(why) = sifted.why().filter(|_| sifted.stored == 0) else { return Ok(sifted) };
+            if webhooks <= 1 && self.store.check_tables().await.is_ok() {
+                return Ok(sifted);
+            }
+            self.refused_for_good(T::TABLE, why, &mut pauses, stop).await?;
+        }
+    }
+
+    async fn sift<T>(
+        &self,
+        rows: &[T::Value<'_>],
+        pieces_refused_max: usize,
+        stop: &CancellationToken,
+    ) -> Result<Sifted, Stopped>
+    where
+        T: StoredRow,
+        for<'a> T::Value<'a>: StoredRow,
+    {
+        let mut sift = Sift::new(rows.len(), pieces_refused_max);
+        while let Some(piece) = sift.next() {
+            match self.until_decided::<T>(&rows[piece.clone()], stop).await? {
+                Ok(()) => sift.stored(&piece),
                 Err(error) => {
-                    self.observations.insert_split(T::TABLE, range.len(), &error);
-                    let middle = range.start + range.len() / 2;
-                    ranges.push(middle..range.end);
-                    ranges.push(range.start..middle);
+                    self.observations.insert_refused(T::TABLE, piece.len(), &error);
+                    sift.refused(&piece, &error);
                 }
             }
         }
-        Ok(refused)
+        Ok(sift.finish())
     }
 
-    /// Tries until the rows are stored or refused for good.
+    /// Tries until the rows are stored, refused for good, or to be tried in smaller pieces.
     async fn until_decided<T>(
         &self,
         rows: &[T::Value<'_>],
@@ -174,40 +236,58 @@ impl Inserter {
         T: StoredRow,
         for<'a> T::Value<'a>: StoredRow,
     {
-        let mut pause = self.delay;
+        let mut pauses = self.pauses();
+        let mut failures = 0;
         loop {
             let Err(error) = self.store.insert::<T>(rows, self.timeout).await else { return Ok(Ok(())) };
+            failures += 1;
             match error.decision() {
                 Decision::Split => return Ok(Err(error)),
-                Decision::Retry => {
-                    self.observations.insert_retried(T::TABLE, &error, pause);
-                    let jittered = pause.mul_f64(rand::rng().random_range(0.8..1.2));
-                    tokio::select! {
-                        () = stop.cancelled() => return Err(Stopped),
-                        () = tokio::time::sleep(jittered) => {}
-                    }
-                    pause = (pause * 2).min(self.delay_max);
+                Decision::RetrySmaller if failures >= ATTEMPTS_BEFORE_HALVING && rows.len() > 1 => {
+                    return Ok(Err(error));
                 }
+                Decision::Retry | Decision::RetrySmaller => {}
             }
+            self.observations.insert_retried(T::TABLE, &error, pauses.next);
+            if failures >= FAILURES_UNTIL_NOT_READY {
+                self.health.not_ready(format!("{error} ({})", error.name()));
+            }
+            pauses.wait(stop).await?;
         }
     }
 
-    /// Rows of ours that no provider's data can break: if one is refused it is our defect, and it is in the log.
-    fn only_report(&self, table: &'static str, refused: &[Refused]) {
-        for Refused { why, .. } in refused {
-            tracing::error!(table, why, "a row that must always be accepted was refused");
+    async fn refused_for_good(
+        &self,
+        table: &'static str,
+        why: &str,
+        pauses: &mut Pauses,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        self.observations.table_refuses(table, why, pauses.next);
+        self.health
+            .not_ready(format!("ClickHouse refuses rows of {table} that nothing is wrong with: {why}"));
+        pauses.wait(stop).await
+    }
+
+    fn pauses(&self) -> Pauses {
+        Pauses { next: self.delay, max: self.delay_max }
+    }
+}
+
+impl Pauses {
+    async fn wait(&mut self, stop: &CancellationToken) -> Result<(), Stopped> {
+        let jittered = self.next.mul_f64(rand::rng().random_range(0.8..1.2));
+        self.next = (self.next * 2).min(self.max);
+        tokio::select! {
+            () = stop.cancelled() => Err(Stopped),
+            () = tokio::time::sleep(jittered) => Ok(()),
         }
     }
 }
 
 impl Normalized {
-    /// Its facts cannot be stored: they are replaced by the reason.
-    fn refuse(&mut self, why: String) {
-        self.facts = Err(payments::ParkReason::RefusedByStore(why));
-    }
-
     fn parked_row(&self, stored_at: UnixMillis) -> Option<ParkedWebhookRow<'_>> {
-        let reason = self.facts.as_ref().err()?;
-        Some(ParkedWebhookRow::new(&self.envelope, reason, stored_at))
+        let parked = self.parked.as_ref()?;
+        Some(ParkedWebhookRow::because(&self.envelope, parked.reason, parked.detail.clone(), stored_at))
     }
 }

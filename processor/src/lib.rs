@@ -15,6 +15,7 @@ mod observations;
 mod outcome;
 mod pipeline;
 mod prepare;
+mod sift;
 mod trace;
 
 use std::collections::HashMap;

@@ -1,12 +1,14 @@
 //! What is worth observing in the processor: one function per occurrence.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
-use payments::{PaymentEvent, UnixMillis};
+use payments::UnixMillis;
 use runtime::telemetry::Telemetry;
-use tracing::{info, warn};
+use store::{InsertError, TablesError};
+use tracing::{error, info, warn};
 
 use crate::outcome::Outcome;
 use crate::prepare::{Normalized, Prepared};
@@ -54,7 +56,7 @@ impl Observations {
                 .build(),
             insert_failures: meter
                 .u64_counter("tillwatch_processor_insert_failures")
-                .with_description("Failed inserts by what was decided")
+                .with_description("Failed inserts by what was decided and what ClickHouse said")
                 .build(),
         }
     }
@@ -78,8 +80,9 @@ impl Observations {
         self.ended(source, webhook.outcome());
         let label = [KeyValue::new("source", source.to_owned())];
         self.lag_seconds.record(now.since(webhook.envelope.received_at).as_secs_f64(), &label);
-        self.facts.add(webhook.facts().len() as u64, &label);
-        let unmapped = webhook.facts().iter().filter(|fact| is_unmapped(fact)).count();
+        self.facts.add(webhook.facts.len() as u64, &label);
+        let provider = webhook.envelope.provider;
+        let unmapped = webhook.facts.iter().filter(|fact| provider.has_unmapped_code(fact)).count();
         if unmapped > 0 {
             self.unmapped_declines.add(unmapped as u64, &label);
         }
@@ -95,29 +98,33 @@ impl Observations {
     }
 
     /// An insert failed and will be tried again.
-    pub(crate) fn insert_retried(&self, table: &str, error: &dyn std::error::Error, pause: Duration) {
-        self.insert_failures.add(1, &[KeyValue::new("decision", "retry")]);
+    pub(crate) fn insert_retried(&self, table: &str, error: &InsertError, pause: Duration) {
+        self.insert_failed("retry", error.name());
         warn!(table, %error, cause = error.source().map(tracing::field::display), pause_ms = pause.as_millis(), "insert failed; trying again");
     }
 
-    /// A batch holds something ClickHouse refuses and is split to find it.
-    pub(crate) fn insert_split(&self, table: &str, rows: usize, error: &dyn std::error::Error) {
-        self.insert_failures.add(1, &[KeyValue::new("decision", "split")]);
-        info!(table, rows, %error, "insert refused; splitting the batch");
+    /// So many rows are refused together, or one alone.
+    pub(crate) fn insert_refused(&self, table: &str, rows: usize, error: &InsertError) {
+        self.insert_failed(if rows == 1 { "refuse" } else { "split" }, error.name());
+        info!(table, rows, %error, cause = error.source().map(tracing::field::display), "insert refused");
     }
 
-    /// A single row is refused; it is parked.
-    pub(crate) fn row_refused(&self, table: &str, error: &dyn std::error::Error) {
-        self.insert_failures.add(1, &[KeyValue::new("decision", "park")]);
-        warn!(table, %error, "a row is refused by the store; its webhook is parked");
+    /// Rows are refused that nothing is wrong with; they are tried again until somebody has mended the table.
+    pub(crate) fn table_refuses(&self, table: &str, why: &str, pause: Duration) {
+        error!(table, why, pause_ms = pause.as_millis(), "the table refuses what it must take; trying again");
+    }
+
+    /// The tables are not those of this build.
+    pub(crate) fn tables_differ(&self, error: &TablesError, pause: Duration) {
+        error!(%error, cause = error.source().map(tracing::field::display), pause_ms = pause.as_millis(), "the tables are not as they must be; looking again");
+    }
+
+    fn insert_failed(&self, decision: &'static str, error: &'static str) {
+        self.insert_failures.add(1, &[KeyValue::new("decision", decision), KeyValue::new("error", error)]);
     }
 
     /// The queue could not be read.
     pub(crate) fn receive_failed(&self, error: &dyn std::error::Error) {
         warn!(%error, cause = error.source().map(tracing::field::display), "the queue could not be read; trying again");
     }
-}
-
-fn is_unmapped(fact: &PaymentEvent) -> bool {
-    fact.decline.as_ref().is_some_and(|decline| decline.category == payments::DeclineCategory::Unknown)
 }

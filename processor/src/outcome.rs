@@ -10,7 +10,8 @@ pub enum Outcome {
     StoredWithoutFacts,
     /// Kept, but not understood.
     Parked {
-        /// Why: a code of [`payments::ParkReason`], `refused_by_store` or `unreadable_message`.
+        /// Why: a code of [`payments::ParkReason`], `normalize_panicked` or `unreadable_message`. With
+        /// `refused_by_store` its other facts are stored.
         reason: &'static str,
     },
     /// A sign of life, stored.

@@ -1,7 +1,6 @@
 //! The loop: receive, prepare, insert, acknowledge; inserting one batch while preparing the next.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use payments::{SourceSettings, UnixMillis};
 use queue::{BatchLimits, Consumer, Position};
 use runtime::config::ProcessorConfig;
 use runtime::{HealthHandle, SharedClock};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Processor;
@@ -33,9 +33,6 @@ pub(crate) struct Pipeline {
     health: HealthHandle,
 }
 
-/// A batch on its way into the store.
-type Inserting = Pin<Box<dyn Future<Output = Result<Position, Stopped>> + Send>>;
-
 /// A prepared batch and when it was received.
 struct Waiting {
     prepared: Prepared,
@@ -50,7 +47,13 @@ impl Pipeline {
             limits: limits(&config),
             settings: Arc::new(settings),
             consumer,
-            inserter: Arc::new(Inserter::new(&config, store, Arc::clone(&clock), Arc::clone(&observations))),
+            inserter: Arc::new(Inserter::new(
+                &config,
+                store,
+                Arc::clone(&clock),
+                Arc::clone(&observations),
+                health.clone(),
+            )),
             clock,
             observations,
             tracer: telemetry.tracer("processor").map(Arc::new),
@@ -60,37 +63,48 @@ impl Pipeline {
 
     /// Runs until `stop`; then finishes what is being inserted, if the store lets it.
     pub(crate) async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<()> {
-        let mut inserting: Option<Inserting> = None;
+        if self.inserter.wait_for_tables(stop).await == Err(Stopped) {
+            return Ok(());
+        }
+        // A task of its own, so that it goes on while the next batch is prepared; at most one.
+        let mut inserting = JoinSet::new();
         let mut waiting: Option<Waiting> = None;
-        self.health.ready();
         loop {
-            if inserting.is_none()
+            if inserting.is_empty()
                 && let Some(next) = waiting.take()
             {
-                inserting = Some(self.insert(next, stop.clone()));
+                inserting.spawn(self.insert(next, stop.clone()));
             }
-            if stop.is_cancelled() && inserting.is_none() {
+            if stop.is_cancelled() && inserting.is_empty() {
                 return Ok(());
             }
             tokio::select! {
-                inserted = finish(&mut inserting) => {
-                    inserting = None;
-                    match inserted {
+                Some(inserted) = inserting.join_next() => {
+                    match inserted.context("inserting a batch")? {
                         Ok(through) => self.consumer.ack(through).await.context("acknowledging to the queue")?,
                         // Not acknowledged: it is delivered again after the restart.
                         Err(Stopped) => return Ok(()),
                     }
                 }
-                received = receive(&mut self.consumer, &self.limits), if waiting.is_none() && !stop.is_cancelled() => {
-                    match received {
-                        Ok(batch) => waiting = Some(self.prepare(batch).await?),
-                        Err(error) => {
-                            self.observations.receive_failed(&error);
-                            tokio::time::sleep(RECEIVE_RETRY_DELAY).await;
-                        }
+                received = self.receive(), if waiting.is_none() && !stop.is_cancelled() => {
+                    if let Some(batch) = received {
+                        waiting = Some(self.prepare(batch).await?);
                     }
                 }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
+            }
+        }
+    }
+
+    /// The next batch; `None`, after a pause, if the queue could not be read. Nothing is lost if it is dropped.
+    async fn receive(&mut self) -> Option<queue::Batch> {
+        match self.consumer.receive(&self.limits).await {
+            Ok(batch) => Some(batch),
+            Err(error) => {
+                self.observations.receive_failed(&error);
+                self.health.not_ready(error.to_string());
+                tokio::time::sleep(RECEIVE_RETRY_DELAY).await;
+                None
             }
         }
     }
@@ -103,11 +117,15 @@ impl Pipeline {
         Ok(Waiting { prepared, received_at })
     }
 
-    fn insert(&self, waiting: Waiting, stop: CancellationToken) -> Inserting {
+    fn insert(
+        &self,
+        waiting: Waiting,
+        stop: CancellationToken,
+    ) -> impl Future<Output = Result<Position, Stopped>> + Send + use<> {
         let (inserter, clock) = (Arc::clone(&self.inserter), Arc::clone(&self.clock));
         let (observations, tracer) = (Arc::clone(&self.observations), self.tracer.clone());
         let prepared_at = clock.now();
-        Box::pin(async move {
+        async move {
             let started = Instant::now();
             let Waiting { prepared, received_at } = waiting;
             let prepared = inserter.insert(prepared, &stop).await?;
@@ -117,7 +135,7 @@ impl Pipeline {
                 record_batch(&tracer, &prepared, Stages { received_at, prepared_at, stored_at });
             }
             Ok(prepared.through)
-        })
+        }
     }
 }
 
@@ -126,17 +144,5 @@ fn limits(config: &ProcessorConfig) -> BatchLimits {
         records_max: config.batch_webhooks_max,
         bytes_max: config.batch_bytes_max,
         linger: Duration::from_millis(config.linger_ms),
-    }
-}
-
-async fn receive(consumer: &mut Consumer, limits: &BatchLimits) -> Result<queue::Batch, queue::ConsumeError> {
-    consumer.receive(limits).await
-}
-
-/// Waits for the insert in hand; for ever if there is none.
-async fn finish(inserting: &mut Option<Inserting>) -> Result<Position, Stopped> {
-    match inserting {
-        Some(inserting) => inserting.await,
-        None => std::future::pending().await,
     }
 }
