@@ -101,12 +101,12 @@ impl Receiver {
         observations.secret_matched(verified.secret_index);
         let (span, traceparent) =
             IngestSpan::start(self.tracer.as_ref(), &head.headers, &source.name, received_at);
-        let envelope = verified.seal_encoded(&SealDetails {
+        let envelope = verified.seal(&SealDetails {
             id: webhook_id(received_at),
             received_at,
-            source: source.name.clone(),
-            secret: source.secrets.get(verified.secret_index).cloned().unwrap_or_default(),
-            traceparent,
+            source: &source.name,
+            secret: source.secrets.get(verified.secret_index).map_or("", String::as_str),
+            traceparent: &traceparent,
         });
         let answer = self.publish(source.provider, envelope).await;
         span.end(answer.code());

@@ -37,7 +37,7 @@ pub enum QueueMessage {
 
 /// A webhook whose signature was verified over exactly these bytes.
 ///
-/// Invariant: made only by [`Verified::seal`](crate::Verified::seal) and [`QueueMessage::decode`].
+/// Invariant: made only by [`QueueMessage::decode`], from what [`Verified::seal`](crate::Verified::seal) wrote.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
@@ -134,12 +134,6 @@ impl Envelope {
             traceparent: &self.traceparent,
         };
         head.encode(headers, &self.body)
-    }
-
-    /// The value of header `name` (lower case) as text, empty if it is absent or not UTF-8.
-    pub fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(key, _)| key == name);
-        found.and_then(|(_, value)| str::from_utf8(value).ok()).unwrap_or("")
     }
 }
 

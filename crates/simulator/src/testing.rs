@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use payments::providers::SealDetails;
-use payments::{Provider, Request, Secret, SourceSettings, Verifier};
+use payments::{PaymentEvent, Provider, QueueMessage, Request, Secret, SourceSettings, UnixMillis, Verifier};
 use runtime::{Clock as _, SystemClock};
 use strum::VariantArray as _;
 use tokio::net::TcpListener;
@@ -148,18 +148,30 @@ async fn receive(
 impl Memory {
     fn facts_of(&self, name: &str, headers: &HeaderMap, body: &Bytes) -> Result<Vec<FactLine>, String> {
         let source = self.sources.iter().find(|source| source.name == name).ok_or("unknown source")?;
-        let verifier = Verifier::new(source.provider, std::slice::from_ref(&source.secret)).unwrap();
-        let now = SystemClock.now();
-        let verified =
-            verifier.verify(Request { headers, body }, now).map_err(|rejection| rejection.to_string())?;
-        let envelope = verified.seal(SealDetails {
-            id: Uuid::nil(),
-            received_at: now,
-            source: name.to_owned(),
-            secret: String::new(),
-            traceparent: String::new(),
-        });
-        let facts = Provider::normalize(&envelope, &source.settings).map_err(|reason| reason.to_string())?;
+        let facts = read(source, headers, body, SystemClock.now())?;
         Ok(facts.iter().map(FactLine::from).collect())
     }
+}
+
+/// What the whole way makes of a request at `now`: verified, sealed, read from the queue, normalized.
+pub(crate) fn read(
+    source: &SimulatedSource,
+    headers: &HeaderMap,
+    body: &Bytes,
+    now: UnixMillis,
+) -> Result<Vec<PaymentEvent>, String> {
+    let verifier = Verifier::new(source.provider, std::slice::from_ref(&source.secret)).unwrap();
+    let verified =
+        verifier.verify(Request { headers, body }, now).map_err(|rejection| rejection.to_string())?;
+    let sealed = verified.seal(&SealDetails {
+        id: Uuid::nil(),
+        received_at: now,
+        source: &source.name,
+        secret: "",
+        traceparent: "",
+    });
+    let QueueMessage::Webhook(envelope) = QueueMessage::decode(sealed).unwrap() else {
+        panic!("sealed a webhook, read something else")
+    };
+    Provider::normalize(&envelope, &source.settings).map_err(|reason| reason.to_string())
 }

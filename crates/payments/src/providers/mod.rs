@@ -75,18 +75,18 @@ pub struct Verified<'a> {
 }
 
 /// What is told about a request beside its bytes, when it is sealed.
-#[derive(Clone, Debug)]
-pub struct SealDetails {
+#[derive(Clone, Copy, Debug)]
+pub struct SealDetails<'a> {
     /// Our id for it.
     pub id: Uuid,
     /// When it arrived.
     pub received_at: UnixMillis,
     /// The source it was posted to.
-    pub source: String,
+    pub source: &'a str,
     /// Reference of the secret that matched.
-    pub secret: String,
+    pub secret: &'a str,
     /// W3C trace context, empty if it is not traced.
-    pub traceparent: String,
+    pub traceparent: &'a str,
 }
 
 /// Why a request is not believed. The code goes into the answer, the metrics and the log.
@@ -236,26 +236,11 @@ impl Verifier {
 }
 
 impl Verified<'_> {
-    /// The envelope of this request. Credentials among the headers are left out.
-    pub fn seal(self, details: SealDetails) -> Envelope {
-        let headers = self.headers();
-        Envelope {
-            id: details.id,
-            received_at: details.received_at,
-            provider: self.provider,
-            headers: headers.map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(value))).collect(),
-            source: details.source,
-            secret: details.secret,
-            traceparent: details.traceparent,
-            body: self.request.body.clone(),
-        }
-    }
-
-    /// What [`Self::seal`] makes, in wire format at once: nothing is copied but into the message.
-    pub fn seal_encoded(&self, details: &SealDetails) -> Bytes {
-        let SealDetails { id, received_at, source, secret, traceparent } = details;
-        let head =
-            Head { id: *id, received_at: *received_at, provider: self.provider, source, secret, traceparent };
+    /// The envelope of this request in wire format ([`QueueMessage::decode`](crate::QueueMessage::decode) reads it),
+    /// written in one go from where its parts are. Credentials among the headers are left out.
+    pub fn seal(&self, details: &SealDetails<'_>) -> Bytes {
+        let SealDetails { id, received_at, source, secret, traceparent } = *details;
+        let head = Head { id, received_at, provider: self.provider, source, secret, traceparent };
         head.encode(self.headers(), self.request.body)
     }
 

@@ -2,10 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use payments::providers::SealDetails;
-use payments::{Request, Verifier};
 use strum::VariantArray as _;
-use uuid::Uuid;
 
 use super::*;
 use crate::world::{Answer, DeclineReason, World};
@@ -36,17 +33,7 @@ fn facts_of(source: &SimulatedSource, webhook: &mut Webhook) -> Vec<PaymentEvent
         .collect();
     let body = Bytes::from(webhook.body.clone());
     let shown = String::from_utf8_lossy(&body);
-    let verifier = Verifier::new(source.provider, std::slice::from_ref(&source.secret)).unwrap();
-    let verified = verifier.verify(Request { headers: &headers, body: &body }, NOW);
-    let verified = verified.unwrap_or_else(|rejection| panic!("{rejection}: {shown}"));
-    let envelope = verified.seal(SealDetails {
-        id: Uuid::nil(),
-        received_at: NOW,
-        source: source.name.clone(),
-        secret: String::new(),
-        traceparent: String::new(),
-    });
-    Provider::normalize(&envelope, &source.settings).unwrap_or_else(|reason| panic!("{reason}: {shown}"))
+    crate::testing::read(source, &headers, &body, NOW).unwrap_or_else(|problem| panic!("{problem}: {shown}"))
 }
 
 fn check(provider: Provider, settings: &SourceSettings, payments: u64) -> Vec<Webhook> {

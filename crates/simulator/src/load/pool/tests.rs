@@ -1,13 +1,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
-use payments::providers::SealDetails;
-use payments::{Request as Arrived, Verifier};
-use uuid::Uuid;
 
 use super::*;
 use crate::ledger::FactLine;
-use crate::testing::sources;
+use crate::testing::{read, sources};
 
 const NOW: UnixMillis = UnixMillis(1_795_316_820_000);
 
@@ -29,17 +26,7 @@ fn facts_of(request: &Request, now: UnixMillis) -> (Vec<FactLine>, Vec<FactLine>
     let body = Bytes::copy_from_slice(&request.bytes[body_at..]);
     let source = &sources()[request.source];
     assert_eq!(parsed.path, Some(format!("/webhooks/{}", source.name).as_str()));
-    let verifier = Verifier::new(source.provider, std::slice::from_ref(&source.secret)).unwrap();
-    let arrived = Arrived { headers: &headers, body: &body };
-    let verified = verifier.verify(arrived, now).unwrap_or_else(|rejection| panic!("{rejection}"));
-    let envelope = verified.seal(SealDetails {
-        id: Uuid::nil(),
-        received_at: now,
-        source: source.name.clone(),
-        secret: String::new(),
-        traceparent: String::new(),
-    });
-    let told = Provider::normalize(&envelope, &source.settings).unwrap().iter().map(FactLine::from).collect();
+    let told = read(source, &headers, &body, now).unwrap().iter().map(FactLine::from).collect();
     let Line::Event(line) = serde_json::from_slice(&request.line).unwrap() else { panic!("not an event") };
     assert_eq!((line.source, &line.event_id), (source.name.clone(), &request.event_id));
     (told, line.facts)
