@@ -7,6 +7,9 @@
 #[path = "real_engine/harness.rs"]
 mod harness;
 #[cfg(test)]
+#[path = "real_engine/questions.rs"]
+mod questions;
+#[cfg(test)]
 #[path = "real_engine/scenarios.rs"]
 mod scenarios;
 
@@ -19,7 +22,7 @@ async fn what_is_stored_becomes_pages() {
     scenarios::a_source_that_stopped_is_paged_and_a_quiet_processor_is_not(&engine).await;
     scenarios::slow_answers_and_missing_volume_are_paged(&engine).await;
     scenarios::a_hostile_name_changes_nothing_but_itself(&engine).await;
-    scenarios::every_kind_of_question_is_answered(&engine).await;
-    scenarios::a_clock_that_is_ahead_is_told_and_believed_no_further_than_it_can_be(&engine).await;
+    questions::every_kind_of_question_is_answered(&engine).await;
+    questions::a_clock_that_is_ahead_is_told_and_believed_no_further_than_it_can_be(&engine).await;
     engine.stop().await;
 }

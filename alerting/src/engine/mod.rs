@@ -7,6 +7,7 @@
 mod degraded;
 mod look_up;
 mod pages;
+mod tell;
 mod tick;
 mod watermark;
 

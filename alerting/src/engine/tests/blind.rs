@@ -7,13 +7,14 @@ use payments::{Currency, UnixMillis};
 use runtime::telemetry::Telemetry;
 
 use super::world::{START, TICK, TICK_MS, settings, shipped};
+use crate::engine::tick::{Happening, Tick, What};
 use crate::engine::{DEGRADED, Engine, StepReport};
 use crate::observations::Observations;
-use crate::page::{Action, Rates, title};
+use crate::page::{Action, Measured, Rates, title};
 use crate::reader::Reader;
-use crate::rules::Rules;
+use crate::rules::{Instants, Rules, Sample};
 use crate::slice::{Dimension, Slice};
-use crate::state::{Episode, Phase};
+use crate::state::{Episode, Move, Phase, Verdict};
 use crate::storage::{Book, RuleRecord, Storage, Tracked};
 
 const IDS: [&str; 3] = ["issuer-declines", "provider-failures", "dead-source"];
@@ -127,4 +128,30 @@ async fn an_edited_or_deleted_rule_closes_its_incident_with_that_reason() {
     let report = steps(&mut deleted, 0..1).await.remove(0);
     assert_eq!(report.changes.messages[0].1.line, "closed: rule deleted, 12:00 UTC");
     assert_eq!(report.changes.transitions[0].reason, "rule_deleted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_wait_five_seconds_at_most_for_what_could_be_looked_up() {
+    // It takes the question and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = clickhouse::Client::default().with_url(format!("http://{}", silent.local_addr().unwrap()));
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(folder.path(), rules(), Book::default());
+    engine.reader = Reader::new(client, Duration::from_secs(600));
+    let tick = Tick::new(Book::default(), START, TICK, None);
+    let fired = |number: usize| {
+        let slice = Slice::new(&[Dimension::Issuer], vec![format!("Bank {number}")]);
+        let measured = Measured::Share { count: 9, of: 10 };
+        Happening {
+            key: ("issuer-declines".to_owned(), slice.key()),
+            what: What::Moved { from: "pending", how: Move::Fired },
+            sample: Some(Sample { slice, verdict: Some(Verdict::Breach), measured }),
+            truncated: false,
+        }
+    };
+    let began = tokio::time::Instant::now();
+    let instants = Instants { now: START, complete_to: START };
+    let told = engine.look_up(&tick, (0..40).map(fired).collect(), instants).await;
+    assert!((5..7).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!(told.len() == 40 && told.iter().all(|(_, findings)| findings.is_some()), "all go out");
 }

@@ -2,40 +2,13 @@
 
 use payments::UnixMillis;
 
+use super::cost::{Case, end};
+use super::series::{ONSET_MINUTES, Onset, Series};
 use super::{MINUTE_MS, Outcomes, Shape, Side, Threshold, Window, sql};
-use crate::page::{
-    Accrued, CodeExcess, Impact, Measured, MoneyMinute, Rates, Span, Usual, estimate, outside, outside_id,
-};
+use crate::page::{Impact, Measured, Rates, Usual, outside_id};
 use crate::reader::{QueryError, Reader};
 use crate::rules::{Findings, Held, Instants, Sample};
-use crate::stats::{Counts, onset};
-
-/// The onset is looked for this far before the window.
-const ONSET_MINUTES: i64 = 10;
-/// Once more than this much of an incident is looked at each time, its cost until an hour ago is written down, and
-/// only what follows is looked at.
-const LOOKED_AT_MS_MAX: i64 = 12 * 3_600_000;
-/// Webhooks later than this do not change what was written down.
-const SETTLED_AFTER_MS: i64 = 3_600_000;
-/// "Now" leaves out the minute of the onset, which is only partly bad, once this many attempts follow it.
-const NOW_ATTEMPTS_MIN: u64 = 10;
-/// Codes shown.
-const CODES_MAX: usize = 3;
-
-/// A stretch of minutes with their counts.
-pub(super) struct Series {
-    pub(super) first: UnixMillis,
-    pub(super) counts: Vec<Counts>,
-}
-
-/// When it began, and what was usual before.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Onset {
-    pub(super) since: UnixMillis,
-    pub(super) at_least: bool,
-    pub(super) usual: Counts,
-    pub(super) usual_from: UnixMillis,
-}
+use crate::stats::Counts;
 
 pub(super) async fn investigate(
     rule: &Threshold,
@@ -77,14 +50,6 @@ fn span(rule: &Threshold, window: Window) -> Window {
 /// Of an open page whose reading says everything that is new.
 fn still(sample: &Sample, since: UnixMillis, cost: &str) -> Findings {
     Findings { since: Some(since), impact: Impact::unknown(cost), ..Findings::unknown(sample.measured) }
-}
-
-/// An incident whose cost is looked at from minute `from` on.
-pub(super) struct Case {
-    pub(super) series: Series,
-    pub(super) onset: Onset,
-    pub(super) from: UnixMillis,
-    pub(super) before: Option<Accrued>,
 }
 
 /// An incident that nothing was told of yet.
@@ -158,59 +123,6 @@ async fn share(
     })
 }
 
-fn end(window: Window) -> UnixMillis {
-    UnixMillis(window.last.0 + MINUTE_MS)
-}
-
-impl Case {
-    /// What it cost, and what of that is to be written down.
-    pub(super) fn cost(
-        &self,
-        money: &[MoneyMinute],
-        (instants, window): (Instants, Window),
-        rates: &Rates,
-    ) -> (Impact, Option<Accrued>) {
-        // The running minute ends where the data end.
-        let end = instants.complete_to.min(end(window));
-        let of = |to: UnixMillis| {
-            let span = Span { since: self.from, recent: window.first, end: to };
-            let later = self.part(money, span, rates);
-            self.before.as_ref().map_or(later.clone(), |before| before.impact.plus(&later))
-        };
-        let settled = UnixMillis(end.0 - SETTLED_AFTER_MS).minute();
-        let is_long = end.0 - self.from.0 > LOOKED_AT_MS_MAX;
-        (of(end), is_long.then(|| Accrued { to: settled, impact: of(settled) }))
-    }
-
-    fn part(&self, money: &[MoneyMinute], span: Span, rates: &Rates) -> Impact {
-        let usual = self.onset.usual.share();
-        let money = estimate(money, span, usual.unwrap_or(0.0), rates);
-        Impact {
-            payments: usual
-                .map(|usual| excess(self.series.between(span.since, next_minute(span.end)), usual)),
-            unknown: if money.is_none() { "no amounts".to_owned() } else { String::new() },
-            money,
-        }
-    }
-
-    fn codes(&self, rows: Vec<sql::CodeRow>, window: Window) -> Vec<CodeExcess> {
-        let since = self.series.between(self.from, end(window));
-        let usual = self.onset.usual;
-        let scale = if usual.attempts == 0 { 0.0 } else { since.attempts as f64 / usual.attempts as f64 };
-        excesses(rows, scale, usual.share().map(|usual| excess(since, usual)))
-    }
-}
-
-/// The minute that begins at `at` or after it.
-fn next_minute(at: UnixMillis) -> UnixMillis {
-    UnixMillis(at.0 + MINUTE_MS - 1).minute()
-}
-
-/// Failures above the usual share.
-fn excess(counts: Counts, usual: f64) -> f64 {
-    (counts.failures as f64 - usual * counts.attempts as f64).max(0.0)
-}
-
 async fn latency(
     rule: &Threshold,
     reader: &Reader,
@@ -281,83 +193,4 @@ async fn volume(
         samples: Vec::new(),
         accrued: None,
     })
-}
-
-impl Series {
-    fn minute(&self, index: usize) -> UnixMillis {
-        UnixMillis(self.first.0 + i64::try_from(index).unwrap_or(0) * MINUTE_MS)
-    }
-
-    fn index(&self, at: UnixMillis) -> usize {
-        usize::try_from((at.0 - self.first.0) / MINUTE_MS).unwrap_or(0).min(self.counts.len())
-    }
-
-    /// Sum of the minutes that start in `from..to`.
-    pub(super) fn between(&self, from: UnixMillis, to: UnixMillis) -> Counts {
-        let (from, to) = (self.index(from), self.index(to));
-        self.counts.get(from..to).unwrap_or(&[]).iter().copied().sum()
-    }
-
-    /// Now: the window after the minute of the onset, or from it while there is little after it.
-    pub(super) fn now(&self, window: Window, since: UnixMillis) -> Measured {
-        let end = UnixMillis(window.last.0 + MINUTE_MS);
-        let after = self.between(window.first.max(UnixMillis(since.0 + MINUTE_MS)), end);
-        let from_onset = || self.between(window.first.max(since), end);
-        let now = if after.attempts >= NOW_ATTEMPTS_MIN { after } else { from_onset() };
-        Measured::Share { count: now.failures, of: now.attempts }
-    }
-
-    /// When it began.
-    pub(super) fn onset(&self, window: Window, usual_minutes: i64) -> Onset {
-        let usual_before = |since: UnixMillis| {
-            let from = UnixMillis(since.0 - usual_minutes * MINUTE_MS).max(self.first);
-            (from, self.between(from, since))
-        };
-        let found = |since, at_least| {
-            let (usual_from, usual) = usual_before(since);
-            Onset { since, at_least, usual, usual_from }
-        };
-        // What is surely before: all but the window and some minutes before it.
-        let early_end = UnixMillis(window.first.0 - ONSET_MINUTES * MINUTE_MS / 2);
-        let early = self.between(self.first, early_end);
-        let now = self.between(window.first, UnixMillis(window.last.0 + MINUTE_MS));
-        let (Some(usual), Some(now)) = (early.share(), now.share()) else {
-            // Never seen before: it began with its first failure.
-            let first = self.counts.iter().position(|counts| counts.failures > 0);
-            return first
-                .map_or_else(|| found(window.first, true), |index| found(self.minute(index), index == 0));
-        };
-        // The last minute of the window is the most certain to be bad: look for its level.
-        let last = self.counts.last().copied().unwrap_or_default();
-        let level =
-            if last.attempts >= NOW_ATTEMPTS_MIN { last.share().unwrap_or(now).max(now) } else { now };
-        match onset(&self.counts, usual, level) {
-            Some(index) => found(self.minute(index), index == 0),
-            None => found(window.first, true),
-        }
-    }
-}
-
-/// The codes with the largest excess over what `scale` times the reference would have given. Where some codes became
-/// rarer, the others share what is left: together they explain no more than the `total` excess.
-pub(super) fn excesses(rows: Vec<sql::CodeRow>, scale: f64, total: Option<f64>) -> Vec<CodeExcess> {
-    let mut codes: Vec<CodeExcess> = rows
-        .into_iter()
-        .map(|row| CodeExcess {
-            category: outside(&row.category),
-            code: if row.code.is_empty() { String::new() } else { outside(&row.code) },
-            excess: row.since as f64 - row.before as f64 * scale,
-        })
-        .filter(|code| code.excess > 0.0)
-        .collect();
-    let sum: f64 = codes.iter().map(|code| code.excess).sum();
-    if let Some(total) = total.filter(|total| *total < sum) {
-        for code in &mut codes {
-            code.excess *= total / sum;
-        }
-    }
-    codes.retain(|code| code.excess >= 1.0);
-    codes.sort_by(|a, b| b.excess.total_cmp(&a.excess));
-    codes.truncate(CODES_MAX);
-    codes
 }

@@ -3,8 +3,10 @@
 //! Rates fire on the lower end of Wilson's interval, so that three declines of three do not page and three hundred of
 //! four hundred do; one rule then fits large slices and small ones.
 
+mod cost;
 mod findings;
 mod read;
+mod series;
 mod sql;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use payments::{Currency, UnixMillis};
 use proptest::prelude::*;
 
-use super::findings::{Case, Onset, Series, excesses};
+use super::cost::{Case, excesses};
+use super::series::{Onset, Series};
 use super::sql::CodeRow;
 use super::*;
 use crate::page::{Accrued, Impact, MoneyMinute};

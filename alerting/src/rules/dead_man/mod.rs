@@ -1,17 +1,22 @@
 //! `dead_man`: did a feed stop? Nothing was stored for some time, although heartbeats show that whatever had arrived
 //! would be. Runs on arrival time: a feed that stops has no event time.
 
+mod arrivals;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashSet};
 
-use clickhouse::Row;
 use payments::UnixMillis;
 use serde::Deserialize;
 
+use arrivals::Arrivals;
+
 use super::keys::{Scope, Wrong, dimensions, filter};
-use super::scope_sql::{among, slice_column};
 use super::{Evaluation, Findings, Held, Instants, Sample};
 use crate::page::{Headline, Impact, Measured, Usual, duration, per_minute};
-use crate::reader::{QueryError, Reader, Sql};
+use crate::reader::{QueryError, Reader};
 use crate::slice::{Dimension, Slice};
 use crate::state::Verdict;
 
@@ -69,13 +74,6 @@ fn webhooks_min() -> u64 {
 /// With an even flow, a natural silence of 13.8 expected arrivals happens once in a million.
 fn missing_min() -> f64 {
     13.8
-}
-
-/// Arrivals of one slice, by minute.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Arrivals {
-    minutes: Vec<(UnixMillis, u64)>,
-    last_at: UnixMillis,
 }
 
 /// What a slice's arrivals say.
@@ -205,59 +203,6 @@ impl DeadMan {
         Headline { before: "No".to_owned(), slice: slice.bare_words(), after: format!("{lasted}{usually}") }
     }
 
-    /// Requests are counted in `webhooks`, whatever became of them; cuts that only facts have, in `payment_events`. The
-    /// slices with the most arrivals, one more than are looked at when there are more; or these in `only`.
-    async fn arrivals(
-        &self,
-        reader: &Reader,
-        complete_to: UnixMillis,
-        only: &[&Slice],
-    ) -> Result<Vec<(Slice, Arrivals)>, QueryError> {
-        #[derive(Debug, Row, Deserialize)]
-        struct ArrivalsRow {
-            slice: Vec<String>,
-            minutes: Vec<(i64, u64)>,
-            last_ms: i64,
-        }
-        let (count, table, live) = if self.is_of_requests() {
-            ("count()", "webhooks", "")
-        } else {
-            ("uniqExact(webhook_id)", "payment_events", "AND live")
-        };
-        let from = complete_to.0 - self.silence_ms - self.reference_ms - LOOK_BACK_MS;
-        let sql =
-            Sql::new("SELECT slice, groupArray((minute_s, arrived)) AS minutes, max(newest_ms) AS last_ms")
-                .text("FROM (SELECT")
-                .text(&slice_column(&self.scope.by))
-                .text("AS slice, toInt64(toUnixTimestamp(toStartOfMinute(received_at))) AS minute_s,")
-                .text(&format!("{count} AS arrived, toUnixTimestamp64Milli(max(received_at)) AS newest_ms"))
-                .number(
-                    &format!("FROM {table} WHERE received_at >= fromUnixTimestamp64Milli(toInt64(?))"),
-                    from,
-                )
-                .text(live);
-        let sql = self.scope.filter(sql);
-        let sql = if only.is_empty() { sql } else { among(sql, &self.scope.by, only) };
-        let limit = if only.is_empty() { SLICES_MAX.saturating_add(1) } else { only.len() };
-        let sql = sql
-            .text("GROUP BY slice, minute_s) GROUP BY slice ORDER BY sum(arrived) DESC, slice")
-            .number("LIMIT ?", i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows: Vec<ArrivalsRow> = reader.rows(sql).await?;
-        let arrivals = |row: ArrivalsRow| {
-            let minutes =
-                row.minutes.into_iter().map(|(minute_s, count)| (UnixMillis(minute_s * 1000), count));
-            let arrivals = Arrivals { minutes: minutes.collect(), last_at: UnixMillis(row.last_ms) };
-            (Slice::new(&self.scope.by, row.slice), arrivals)
-        };
-        Ok(rows.into_iter().map(arrivals).collect())
-    }
-
-    fn is_of_requests(&self) -> bool {
-        let scope = &self.scope;
-        let mut used = scope.by.iter().chain(scope.only.keys()).chain(scope.not.keys());
-        used.all(|dimension| matches!(dimension, Dimension::Source | Dimension::Provider))
-    }
-
     /// What was usual is measured before the silence, so it does not fade while the silence lasts.
     fn silence(&self, arrivals: &Arrivals, complete_to: UnixMillis) -> Silence {
         let last_at = arrivals.last_at;
@@ -281,78 +226,5 @@ impl DeadMan {
         } else {
             Verdict::Between
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: UnixMillis = UnixMillis(1_795_356_000_000);
-
-    fn rule() -> DeadMan {
-        let mut wrong = Vec::new();
-        let keys = toml::de::Deserializer::parse("silence_s = 120").unwrap();
-        let rule = DeadMan::read(keys, &mut wrong).unwrap();
-        assert_eq!(wrong, []);
-        rule
-    }
-
-    /// `per_minute` webhooks in each of `minutes` minutes, the last one `silent_s` ago.
-    fn arrivals(per_minute: u64, minutes: i64, silent_s: i64) -> Arrivals {
-        let last_at = UnixMillis(NOW.0 - silent_s * 1000);
-        let start = last_at.minute().0 - (minutes - 1) * MINUTE_MS;
-        let minutes = (0..minutes).map(|index| (UnixMillis(start + index * MINUTE_MS), per_minute)).collect();
-        Arrivals { minutes, last_at }
-    }
-
-    fn verdict(per_minute: u64, minutes: i64, silent_s: i64) -> Verdict {
-        let rule = rule();
-        rule.judge(rule.silence(&arrivals(per_minute, minutes, silent_s), NOW))
-    }
-
-    #[test]
-    fn a_feed_that_was_alive_and_stopped_is_a_breach() {
-        assert_eq!(verdict(41, 30, 180), Verdict::Breach);
-        assert_eq!(verdict(41, 30, 60), Verdict::Clear);
-    }
-
-    #[test]
-    fn a_thin_feed_must_miss_enough_before_its_silence_means_anything() {
-        assert_eq!(verdict(1, 31, 180), Verdict::Between);
-        assert_eq!(verdict(1, 31, 1_000), Verdict::Breach);
-        assert_eq!(verdict(2, 5, 100_000), Verdict::Between, "too few to know what is usual");
-    }
-
-    fn held(name: &str, silent_s: i64) -> Held {
-        Held {
-            slice: Slice::new(&[Dimension::Source], vec![name.to_owned()]),
-            is_open: true,
-            since: Some(UnixMillis(NOW.0 - silent_s * 1000)),
-            usual: None,
-            accrued: None,
-        }
-    }
-
-    #[test]
-    fn a_source_that_has_been_dead_for_hours_is_still_dead() {
-        let (rule, hours, lone) = (rule(), held("adyen-eu", 5 * 3_600), held("bank", 3_600));
-        // One arrival an hour ago is all that is left of the second in the window.
-        let seen = [(lone.slice.clone(), arrivals(1, 1, 3_600))];
-        let samples = rule.judged(&seen, &[hours, lone], NOW);
-        let said: Vec<_> = samples.iter().map(|sample| (sample.verdict, sample.measured)).collect();
-        let dead = |ms| (Some(Verdict::Breach), Measured::Silence { ms });
-        assert_eq!(said, [dead(3_600_000), dead(18_000_000)]);
-        let back = [(held("adyen-eu", 0).slice, arrivals(1, 1, 10))];
-        assert_eq!(rule.judged(&back, &[held("adyen-eu", 18_000)], NOW)[0].verdict, Some(Verdict::Clear));
-    }
-
-    #[test]
-    fn what_is_usual_does_not_fade_while_the_silence_lasts() {
-        let rule = rule();
-        let (short, long) =
-            (rule.silence(&arrivals(41, 60, 180), NOW), rule.silence(&arrivals(41, 60, 3_600), NOW));
-        assert!((short.usual_per_minute - long.usual_per_minute).abs() < 2.0);
-        assert!((38.0..46.0).contains(&long.usual_per_minute), "{long:?}");
     }
 }
