@@ -15,7 +15,6 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::error::PERMANENT_EXIT_CODE;
-use super::health::Health;
 use super::reply::PROCESS_HEADER;
 
 /// How often a starting engine is asked whether it is ready.
@@ -60,6 +59,19 @@ impl SupervisorConfig {
             stop_max: Duration::from_secs(45),
         }
     }
+}
+
+/// The engine's state, as the supervisor sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// It answers queries.
+    pub ready: bool,
+    /// How often it had to be started again.
+    pub restarts: u32,
+    /// Why it is not ready, once something went wrong.
+    pub trouble: Option<String>,
+    /// It would never become ready and is not started again.
+    pub given_up: bool,
 }
 
 /// Supervises one engine process. Make it with [`Supervisor::new`], keep [`Supervisor::health`], and drive
