@@ -1,19 +1,23 @@
 //! One request: admitted, read, verified, made durable, answered.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use opentelemetry::global::BoxedTracer;
 use payments::providers::SealDetails;
-use payments::{Provider, UnixMillis};
+use payments::{Provider, Rejection, UnixMillis};
 use queue::Publisher;
 use rand::RngExt as _;
 use runtime::SharedClock;
@@ -81,7 +85,7 @@ impl Receiver {
 
     /// Receives one webhook. Whatever happens, it ends in exactly one [`Answer`].
     async fn receive(&self, endpoint: &Endpoint, request: Request<Body>) -> Answer {
-        let Endpoint { source, observations } = endpoint;
+        let source = &endpoint.source;
         let received_at = self.clock.now();
         let mut place = match source.admission.admit(received_at) {
             Ok(place) => place,
@@ -93,11 +97,28 @@ impl Receiver {
             Ok(body) => body,
             Err(answer) => return answer,
         };
-        let request = payments::Request { headers: &head.headers, body: &body };
-        let verified = match source.verifier.verify(request, received_at) {
-            Ok(verified) => verified,
+        let (span, envelope) = match self.verify_and_seal(endpoint, head, body, received_at) {
+            Ok(sealed) => sealed,
             Err(rejection) => return Answer::Rejected(rejection),
         };
+        let answer = self.publish(source.provider, envelope).await;
+        span.end(answer.code());
+        answer
+    }
+
+    /// Takes head and body, so that they are gone before the durable write is waited for: the connection reads its next
+    /// request into the memory they leave, instead of asking for more.
+    #[expect(clippy::needless_pass_by_value, reason = "dropped here")]
+    fn verify_and_seal(
+        &self,
+        endpoint: &Endpoint,
+        head: Parts,
+        body: Bytes,
+        received_at: UnixMillis,
+    ) -> Result<(IngestSpan, Bytes), Rejection> {
+        let Endpoint { source, observations } = endpoint;
+        let request = payments::Request { headers: &head.headers, body: &body };
+        let verified = source.verifier.verify(request, received_at)?;
         observations.secret_matched(verified.secret_index);
         let (span, traceparent) =
             IngestSpan::start(self.tracer.as_ref(), &head.headers, &source.name, received_at);
@@ -108,9 +129,7 @@ impl Receiver {
             secret: source.secrets.get(verified.secret_index).map_or("", String::as_str),
             traceparent: &traceparent,
         });
-        let answer = self.publish(source.provider, envelope).await;
-        span.end(answer.code());
-        answer
+        Ok((span, envelope))
     }
 
     /// Reads the whole body, bounded in size, memory and time.
@@ -124,8 +143,14 @@ impl Receiver {
         if !place.hold_body(usize::try_from(bytes_expected).unwrap_or(usize::MAX)) {
             return Err(Answer::Busy);
         }
-        let collected = Limited::new(body, self.body_bytes_max).collect();
-        match tokio::time::timeout(self.body_read_timeout, collected).await {
+        let mut collected = pin!(Limited::new(body, self.body_bytes_max).collect());
+        // Most bodies are here already: only the others need a timer.
+        let at_once = poll_fn(|context| Poll::Ready(collected.as_mut().poll(context))).await;
+        let collected = match at_once {
+            Poll::Ready(collected) => Ok(collected),
+            Poll::Pending => tokio::time::timeout(self.body_read_timeout, collected).await,
+        };
+        match collected {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 Err(Answer::BodyTooLarge { bytes_max: self.body_bytes_max })

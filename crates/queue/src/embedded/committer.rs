@@ -81,9 +81,10 @@ impl Committer {
         state.totals.record(result, self.writer.last_sequence());
         drop(state);
         let answer = result.as_ref().map(|_| ()).map_err(Clone::clone);
-        for waiting in rest.drain(..answered) {
+        for Waiting { payload, done } in rest.drain(..answered) {
+            drop(payload);
             // A publisher that no longer waits has no use for the answer.
-            drop(waiting.done.send(answer.clone()));
+            drop(done.send(answer.clone()));
         }
     }
 }

@@ -64,6 +64,14 @@ impl fmt::Display for Comparison {
         writeln!(f, "beside the floor (axum, the same HMAC, nothing stored)")?;
         line(f, "floor", &self.floor, self.floor_cpu_us())?;
         line(f, "ingest", &self.ingest, self.ingest_cpu_us())?;
+        let refused: u64 = self.ingest.iter().map(LoadReport::errors).sum();
+        if refused > 0 {
+            writeln!(
+                f,
+                "  {refused} requests were not acknowledged, so the figures mean little: lift the source's \
+                 requests_per_second_max and requests_in_flight_max"
+            )?;
+        }
         match (self.cpu_ratio(), self.rate_ratio()) {
             (Some(cpu), Some(rate)) => {
                 writeln!(f, "  ratio   {cpu:.2} times the CPU, {rate:.2} times the rate")
