@@ -13,7 +13,7 @@ pub(crate) struct Admission {
     bucket: Option<Mutex<TokenBucket>>,
     in_flight: AtomicU32,
     limits: Limits,
-    /// Bytes of bodies being read and written, as announced.
+    /// Bytes of bodies being read and written.
     body_bytes: AtomicUsize,
 }
 
@@ -66,7 +66,7 @@ impl Admission {
 }
 
 impl Place<'_> {
-    /// Takes memory for a body of up to this many bytes, once per request; `false` if the source's share is used up.
+    /// Takes memory for this many more bytes of its body; `false` if the source's share is used up.
     #[must_use]
     pub(crate) fn hold_body(&mut self, bytes: usize) -> bool {
         let held = self.admission.body_bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -28,7 +28,7 @@ pub enum Answer {
     },
     /// Over the source's own rate: 429.
     RateLimited,
-    /// Too many requests of this source, or too many bytes of all, are being worked on: 503.
+    /// Too many requests of this source, or too many bytes of their bodies, are being worked on: 503.
     Busy,
     /// Nothing durable could be written: 503.
     NotDurable(PublishError),

@@ -15,6 +15,7 @@ pub(crate) struct Heartbeats {
     pub(crate) instance: String,
     pub(crate) interval: Duration,
     pub(crate) clock: SharedClock,
+    pub(crate) publish_timeout: Duration,
     /// Ingest's: what a heartbeat meets, every webhook meets.
     pub(crate) health: HealthHandle,
 }
@@ -41,9 +42,20 @@ impl Heartbeats {
 
     async fn send(&self) -> anyhow::Result<()> {
         let heartbeat = Heartbeat { instance: self.instance.clone(), sent_at: self.clock.now() };
-        let Err(error) = self.publisher.publish(heartbeat.encode()).await else {
-            self.health.ready();
-            return Ok(());
+        let sent =
+            tokio::time::timeout(self.publish_timeout, self.publisher.publish(heartbeat.encode())).await;
+        let error = match sent {
+            Ok(Ok(())) => {
+                self.health.ready();
+                return Ok(());
+            }
+            Ok(Err(error)) => error,
+            // A disk that hangs: no webhook gets its answer either.
+            Err(_) => {
+                self.health.not_ready("the queue does not answer in time");
+                warn!("heartbeat not sent: the queue does not answer in time");
+                return Ok(());
+            }
         };
         let cause = chain(&error);
         match error {
@@ -71,6 +83,7 @@ mod tests {
             instance: "one".to_owned(),
             interval: Duration::from_millis(1),
             clock: MockClock::at(UnixMillis(0)),
+            publish_timeout: Duration::from_secs(20),
             health: health.register("ingest"),
         };
         (heartbeats, health)

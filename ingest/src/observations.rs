@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, BoundCounter, BoundHistogram, Counter, Histogram};
-use queue::{PublishError, Publisher, embedded};
+use queue::{Publisher, embedded};
+use runtime::chain;
 use runtime::telemetry::Telemetry;
 use tracing::warn;
 
@@ -137,9 +138,9 @@ impl Observations {
 
     /// A genuine webhook was refused because nothing durable could be written. While a disk is full that is every
     /// webhook, so the log tells one in a while and the counters tell them all.
-    pub(crate) fn not_durable(&self, source: &str, error: &PublishError) {
+    pub(crate) fn not_durable(&self, source: &str, error: &str) {
         if self.not_durable_told.is_due() {
-            warn!(source, error = %error_chain(error), "webhooks are not accepted: nothing durable can be written");
+            warn!(source, error, "webhooks are not accepted: nothing durable can be written");
         }
     }
 
@@ -222,12 +223,6 @@ impl Seldom {
     }
 }
 
-/// An error with its causes, in one line.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |cause| cause.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 fn observe(
     gauge: &dyn AsyncInstrument<u64>,
     log: &embedded::Publisher,
@@ -235,6 +230,6 @@ fn observe(
 ) {
     match log.stats() {
         Ok(stats) => gauge.observe(value(&stats), &[]),
-        Err(error) => warn!(error = %error_chain(&error), "the queue's figures could not be read"),
+        Err(error) => warn!(error = chain(&error), "the queue's figures could not be read"),
     }
 }

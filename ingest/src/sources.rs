@@ -9,7 +9,8 @@ use runtime::config::{SecretRefError, SourceConfig};
 
 use crate::admission::{Admission, Limits};
 
-/// Memory for bodies being read and written, all sources together.
+/// Memory for bodies being read and written, shared out among the sources (each has enough for
+/// [`BODIES_IN_FLIGHT_MIN`] of the largest, so that very many sources have more together).
 const BODY_BYTES_IN_FLIGHT_MAX: usize = 256 << 20;
 
 /// A source's share of it holds at least so many of the largest bodies, however many sources there are.

@@ -13,14 +13,14 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use axum::routing::post;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use opentelemetry::global::BoxedTracer;
 use payments::providers::SealDetails;
 use payments::{Provider, Rejection, UnixMillis};
 use queue::Publisher;
 use rand::RngExt as _;
-use runtime::SharedClock;
+use runtime::{SharedClock, chain};
 use uuid::Uuid;
 
 use crate::Ingest;
@@ -134,30 +134,44 @@ impl Receiver {
 
     /// Reads the whole body, bounded in size, memory and time.
     async fn read_body(&self, body: Body, place: &mut Place<'_>) -> Result<Bytes, Answer> {
-        let bytes_max = self.body_bytes_max as u64;
-        let announced = body.size_hint();
-        if announced.lower() > bytes_max {
+        if body.size_hint().lower() > self.body_bytes_max as u64 {
             return Err(Answer::BodyTooLarge { bytes_max: self.body_bytes_max });
         }
-        let bytes_expected = announced.upper().unwrap_or(bytes_max).min(bytes_max);
-        if !place.hold_body(usize::try_from(bytes_expected).unwrap_or(usize::MAX)) {
-            return Err(Answer::Busy);
-        }
-        let mut collected = pin!(Limited::new(body, self.body_bytes_max).collect());
+        let mut read = pin!(self.collect(body, place));
         // Most bodies are here already: only the others need a timer.
-        let at_once = poll_fn(|context| Poll::Ready(collected.as_mut().poll(context))).await;
-        let collected = match at_once {
-            Poll::Ready(collected) => Ok(collected),
-            Poll::Pending => tokio::time::timeout(self.body_read_timeout, collected).await,
-        };
-        match collected {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                Err(Answer::BodyTooLarge { bytes_max: self.body_bytes_max })
+        match poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await {
+            Poll::Ready(read) => read,
+            Poll::Pending => {
+                tokio::time::timeout(self.body_read_timeout, read).await.unwrap_or(Err(Answer::BodyTooSlow))
             }
-            Ok(Err(_)) => Err(Answer::BodyBroken),
-            Err(_) => Err(Answer::BodyTooSlow),
         }
+    }
+
+    /// Memory is taken as the body arrives: who announces much and sends nothing takes none.
+    async fn collect(&self, mut body: Body, place: &mut Place<'_>) -> Result<Bytes, Answer> {
+        // Nearly always there is one piece, and it is not copied.
+        let mut first = Bytes::new();
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame.map_err(|_| Answer::BodyBroken)?.into_data() else {
+                continue; // trailers
+            };
+            if first.len().max(whole.len()) + piece.len() > self.body_bytes_max {
+                return Err(Answer::BodyTooLarge { bytes_max: self.body_bytes_max });
+            }
+            if !place.hold_body(piece.len()) {
+                return Err(Answer::Busy);
+            }
+            if first.is_empty() {
+                first = piece;
+                continue;
+            }
+            if whole.is_empty() {
+                whole.extend_from_slice(&first);
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(if whole.is_empty() { first } else { whole.freeze() })
     }
 
     /// Invariant: the only way to [`Answer::Accepted`] is through the queue's word that the envelope is durable.
@@ -178,8 +192,12 @@ async fn webhooks_post(State(receiver): State<Arc<Receiver>>, request: Request<B
     let unanswered = endpoint.observations.arrived();
     let answer = receiver.receive(endpoint, request).await;
     unanswered.answered(&answer);
-    if let Answer::NotDurable(error) = &answer {
-        receiver.observations.not_durable(&endpoint.source.name, error);
+    match &answer {
+        Answer::NotDurable(error) => receiver.observations.not_durable(&endpoint.source.name, &chain(error)),
+        Answer::PublishTimedOut => {
+            receiver.observations.not_durable(&endpoint.source.name, "the queue does not answer in time");
+        }
+        _ => {}
     }
     answer.into_response(receiver.retry_after_s)
 }

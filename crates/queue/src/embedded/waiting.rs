@@ -13,8 +13,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Commits that hold several records begin at least this far apart, unless as many are waiting as the
-/// last one had.
+/// A commit that follows one of several records begins this long after it, unless as many are waiting
+/// before.
 pub(crate) const GATHER_MAX: Duration = Duration::from_millis(2);
 
 /// What publishers and the committing thread share.
