@@ -15,7 +15,7 @@ use payments::UnixMillis;
 use tokio::sync::Semaphore;
 
 use crate::freshness::Span;
-use crate::model::{Alerts, DeclineCode, History, Instance, Issuer, Period};
+use crate::model::{Alerts, DeclineCode, History, Instance, Issuer, Judged, Period};
 use crate::window::Window;
 
 pub(crate) use rows::{ArrivalMinute, Parked, SourceArrivals, arrivals};
@@ -96,9 +96,11 @@ impl Queries {
         Self { client, places: Semaphore::new(AT_ONCE) }
     }
 
-    /// The newest heartbeat of every instance of ingest in the last day.
+    /// The newest heartbeat of every instance of ingest in the last day. None was sent after it was stored: where one says
+    /// so, its clock is ahead, and the time of storing is all that is known.
     pub(crate) async fn heartbeats(&self, now: UnixMillis) -> Result<Vec<Instance>, QueryError> {
-        let sql = "SELECT toString(instance) AS name, toUnixTimestamp64Milli(max(sent_at)) AS sent_ms FROM heartbeats \
+        let sql = "SELECT toString(instance) AS name, \
+                   toUnixTimestamp64Milli(max(least(sent_at, stored_at))) AS sent_ms FROM heartbeats \
                    WHERE sent_at >= fromUnixTimestamp64Milli({from:Int64}) GROUP BY name ORDER BY name LIMIT 1000";
         let rows: Vec<rows::Heartbeat> = self.ask(sql, &[("from", now.0 - DAY_MS)]).await?;
         Ok(rows.into_iter().map(Instance::from).collect())
@@ -231,16 +233,23 @@ impl Queries {
         Ok(rows.into_iter().map(Issuer::from).collect())
     }
 
-    /// Incidents, each as its last transition describes it. A number alone does not name one: numbers begin anew when
-    /// alerting has lost its state.
+    /// Incidents, each as its last transition describes it, and whether alerting lives. A number alone does not name an
+    /// incident: numbers begin anew when alerting has lost its state.
     pub(crate) async fn alerts(&self, now: UnixMillis) -> Result<Alerts, QueryError> {
         let sql = "SELECT incident AS incident_name, toString(rule) AS rule_name, slice AS slice_name, \
                    toString(argMax(to_state, (at, id))) AS state, toUnixTimestamp64Milli(max(at)) AS last_ms, \
                    toUnixTimestamp64Milli(min(at)) AS first_ms, argMax(details, (at, id)) AS last_details \
                    FROM alert_transitions WHERE at >= fromUnixTimestamp64Milli({from:Int64}) AND incident NOT IN ('', '0') \
                    GROUP BY rule_name, slice_name, incident_name ORDER BY last_ms DESC, incident_name LIMIT 1000";
-        let rows: Vec<incidents::Incident> = self.ask(sql, &[("from", now.0 - INCIDENT_KEPT_MS)]).await?;
-        Ok(incidents::alerts(&rows, now))
+        // One row an hour, which alerting overwrites every minute.
+        let signs = "SELECT toUnixTimestamp64Milli(max(stored_at)) AS alive_ms, \
+                     argMax(JSONExtractString(details, 'event_time'), stored_at) AS judged_to FROM alert_transitions \
+                     WHERE at >= fromUnixTimestamp64Milli({from:Int64}) AND rule = 'alerting-degraded' \
+                     AND id = 'evaluation' GROUP BY id";
+        let values = [("from", now.0 - INCIDENT_KEPT_MS)];
+        let (rows, signs): (Vec<incidents::Incident>, Vec<incidents::SignOfLife>) =
+            tokio::try_join!(self.ask(sql, &values), self.ask(signs, &values))?;
+        Ok(Alerts { judged: signs.first().map(Judged::from), ..incidents::alerts(&rows, now) })
     }
 
     async fn ask<T>(&self, sql: &str, values: &[(&str, i64)]) -> Result<Vec<T>, QueryError>

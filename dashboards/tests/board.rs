@@ -16,6 +16,8 @@ async fn the_board_says_what_the_store_knows() {
     scenarios::the_numbers_are_exact_and_copies_are_not_counted(&engine).await;
     scenarios::incidents_are_shown_as_alerting_last_described_them(&engine).await;
     scenarios::incidents_with_one_number_are_told_apart(&engine).await;
+    scenarios::alerting_that_has_died_is_told(&engine).await;
+    scenarios::a_clock_ahead_of_the_store_does_not_look_fresh(&engine).await;
     scenarios::an_unused_source_does_not_cost_a_day_at_every_look(&engine).await;
     scenarios::the_first_minute_is_shown_before_it_is_over(&engine).await;
     scenarios::many_viewers_cost_one(&engine).await;

@@ -2,20 +2,26 @@
 
 use maud::{Markup, html};
 
+use super::judging::Judging;
 use super::panel;
 use crate::model::{Alert, Severity, Snapshot};
 use crate::{number, words};
 
-/// Firing incidents; nothing at all when there are none and that is known.
+/// Firing incidents, and whether anybody looks for them; nothing at all when there are none and somebody does.
 pub(super) fn active(snapshot: &Snapshot) -> Markup {
     let is_quiet = snapshot.alerts.value().is_none_or(|alerts| alerts.active.is_empty());
-    if is_quiet && snapshot.alerts.failure.is_none() {
+    let judging = Judging::of(snapshot);
+    if is_quiet && snapshot.alerts.failure.is_none() && !judging.is_dead() {
         return html! {};
     }
+    let aside = html! {
+        @if let Some(judged_to) = judging.judged_to(snapshot.now) { p .aside { (judged_to) } }
+    };
     let body = panel::body(&snapshot.alerts, snapshot, |alerts| {
         html! {
+            (judging.warning(snapshot.now))
             @if alerts.active.is_empty() {
-                p .empty { "None were firing." }
+                @if judging != Judging::Never { p .empty { "None were firing." } }
             } @else {
                 ul .alerts {
                     @for alert in &alerts.active { li { (card(alert, snapshot)) } }
@@ -25,7 +31,7 @@ pub(super) fn active(snapshot: &Snapshot) -> Markup {
             }
         }
     });
-    panel::section("alerts", "Active alerts", &html! {}, &body)
+    panel::section("alerts", "Active alerts", &aside, &body)
 }
 
 /// Lately resolved incidents.

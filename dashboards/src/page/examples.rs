@@ -3,8 +3,8 @@
 use payments::UnixMillis;
 
 use crate::model::{
-    Alert, Alerts, Answers, ApprovedMoney, DeclineCode, Feed, Headline, History, Instance, Issuer, Panel,
-    Period, Pulse, Severity, Snapshot, Source, SourceHistory,
+    Alert, Alerts, Answers, ApprovedMoney, DeclineCode, Feed, Headline, History, Instance, Issuer, Judged,
+    Panel, Period, Pulse, Severity, Snapshot, Source, SourceHistory,
 };
 use crate::page::Context;
 use crate::window::Window;
@@ -27,7 +27,14 @@ pub(crate) fn normal(window: Window) -> Snapshot {
         window,
         stale_after_ms: STALE_AFTER_MS,
         feed: Panel::known(now, feed(at("03:07:10"))),
-        alerts: Panel::known(now, Alerts { resolved: vec![resolved()], ..Alerts::default() }),
+        alerts: Panel::known(
+            now,
+            Alerts {
+                resolved: vec![resolved()],
+                judged: Some(judged("03:06:58", "03:06:50")),
+                ..Alerts::default()
+            },
+        ),
         headline: Panel::known(now, headline(false)),
         history: Panel::known(now, history(window, now, at("03:07:10"), false)),
         sources: Panel::known(now, sources()),
@@ -54,6 +61,7 @@ pub(crate) fn firing(window: Window) -> Snapshot {
             active_count: 2,
             active: vec![first, second],
             resolved: vec![resolved()],
+            judged: Some(judged("03:06:58", "03:06:50")),
             ..Alerts::default()
         },
     );
@@ -77,7 +85,9 @@ pub(crate) fn stale(window: Window) -> Snapshot {
     let mut snapshot = firing(window);
     snapshot.now = at("03:19:22");
     let asked = snapshot.now;
-    for alert in &mut snapshot.alerts.known.as_mut().unwrap().value.active {
+    let alerts = &mut snapshot.alerts.known.as_mut().unwrap().value;
+    alerts.judged = Some(judged("03:19:02", "03:07:10"));
+    for alert in &mut alerts.active {
         alert.frozen = Some("stale".to_owned());
     }
     for source in &mut snapshot.sources.known.as_mut().unwrap().value {
@@ -156,6 +166,10 @@ pub(crate) fn empty() -> Snapshot {
     snapshot.declines = Panel::known(now, vec![]);
     snapshot.issuers = Panel::known(now, vec![]);
     snapshot
+}
+
+pub(crate) fn judged(alive_at: &str, judged_to: &str) -> Judged {
+    Judged { alive_at: at(alive_at), judged_to: Some(at(judged_to)) }
 }
 
 fn feed(complete_to: UnixMillis) -> Feed {

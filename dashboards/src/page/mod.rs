@@ -6,6 +6,7 @@ mod footer;
 mod headline;
 mod history;
 mod issuers;
+mod judging;
 mod panel;
 mod sources;
 mod state;

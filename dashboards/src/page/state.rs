@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use payments::UnixMillis;
 
+use super::judging::Judging;
 use super::panel::warning_shape;
 use crate::model::{Pulse, Snapshot};
 use crate::number;
@@ -30,6 +31,8 @@ pub(super) struct State {
     firing_is_old: bool,
     /// Incidents that alerting does not speak of any more.
     unheard: usize,
+    /// Whether anybody looks for alerts.
+    judging: Judging,
     silent: usize,
     /// What could not be asked, beside the alerts.
     not_known: Vec<&'static str>,
@@ -63,6 +66,7 @@ impl State {
             firing: alerts.map(|alerts| alerts.active_count),
             firing_is_old: snapshot.alerts.failure.is_some(),
             unheard: alerts.map_or(0, |alerts| alerts.unheard_count),
+            judging: Judging::of(snapshot),
             silent: if sources_known { silent } else { 0 },
             not_known: asked.into_iter().filter(|(_, known)| !known).map(|(what, _)| what).collect(),
             waiting: snapshot.feed.failure.is_none()
@@ -105,11 +109,12 @@ impl State {
             Some(count) if self.firing_is_old => Some(format!("{count} alerts were firing")),
             Some(count) => Some(format!("{count} alerts firing")),
         };
-        let news = [trust, alerts, self.unheard(), self.silence(), self.ignorance()];
+        let judging = self.judging.words(self.now).filter(|_| !self.waiting);
+        let news = [trust, alerts, judging, self.unheard(), self.silence(), self.ignorance()];
         let parts: Vec<String> = news.into_iter().flatten().collect();
         match parts.as_slice() {
             [] if self.waiting => "Waiting for the first webhook".to_owned(),
-            // Not "all is well": whether alerting runs cannot be seen from here.
+            // Not "all is well": alerting fires for what its rules look for.
             [] => "No alert firing".to_owned(),
             parts => parts.join(" · "),
         }
@@ -152,6 +157,7 @@ impl State {
             (Trust::StoreDown(_), _) => "STORE DOWN · ".to_owned(),
             (Trust::Stale(_), _) => "STALE · ".to_owned(),
             (_, Some(count)) if count > 0 => format!("({count}) "),
+            _ if matches!(self.judging, Judging::Silent(_)) => "ALERTING SILENT · ".to_owned(),
             _ => String::new(),
         };
         format!("{alarm}Tillwatch")
@@ -163,7 +169,7 @@ impl State {
             _ if self.waiting => "waiting",
             (_, Some(count)) if count > 0 && !self.firing_is_old => "firing",
             (false, _) | (_, None) => "stale",
-            _ if self.firing_is_old || self.unheard > 0 => "stale",
+            _ if self.firing_is_old || self.unheard > 0 || self.judging.is_dead() => "stale",
             _ if self.silent > 0 => "firing",
             _ if !self.not_known.is_empty() => "stale",
             _ => "good",
@@ -195,11 +201,13 @@ impl State {
 
     fn detail(&self) -> String {
         match &self.trust {
-            Trust::Fresh(at) => format!(
-                "Data complete to {} UTC, {} ago",
-                number::second(*at),
-                number::duration(self.now.0 - at.0)
-            ),
+            Trust::Fresh(at) => {
+                let age = number::duration(self.now.0 - at.0);
+                let complete = format!("Data complete to {} UTC, {age} ago", number::second(*at));
+                // Beside what fires it stands in the section of alerts.
+                let judged = self.judging.judged_to(self.now).filter(|_| self.firing == Some(0));
+                std::iter::once(complete).chain(judged).collect::<Vec<_>>().join(" · ")
+            }
             Trust::Stale(at) => format!(
                 "Newest sign of life {} UTC, {} ago",
                 number::second(*at),

@@ -149,6 +149,48 @@ fn an_alert_that_alerting_does_not_speak_of_any_more_is_not_called_firing() {
 }
 
 #[test]
+fn alerting_that_has_died_is_said_plainly_and_nothing_is_good() {
+    let with = |judged| {
+        let mut snapshot = examples::normal(Window::Hour);
+        snapshot.alerts.known.as_mut().unwrap().value.judged = judged;
+        (fragment(&snapshot, &examples::context()).into_string(), State::of(&snapshot).title())
+    };
+    let (alive, title) = with(Some(examples::judged("03:04:14", "03:04:14")));
+    assert!(alive.contains("class=\"state good\"") && alive.contains("<h1>No alert firing</h1>"), "{alive}");
+    assert!(alive.contains("4 s ago · rules judged to 03:04:14 UTC<"), "{alive}");
+    assert!(!alive.contains("Active alerts") && title == "Tillwatch", "{title}: {alive}");
+
+    let (silent, title) = with(Some(examples::judged("02:55:14", "02:55:05")));
+    assert!(silent.contains("<h1>No sign of life from alerting since 02:55 UTC</h1>"), "{silent}");
+    assert!(silent.contains("Alerting has given no sign of life for 12 min: no page will come."), "{silent}");
+    assert!(silent.contains("rules judged to 02:55 UTC, 12 min ago"), "{silent}");
+    assert!(silent.contains("class=\"state stale\"") && !silent.contains("No alert firing"), "{silent}");
+    assert_eq!(title, "ALERTING SILENT · Tillwatch");
+
+    let (never, _) = with(None);
+    assert!(never.contains("<h1>Alerting has not run here</h1>"), "{never}");
+    assert!(never.contains("Alerting has not run here: no page will come."), "{never}");
+    assert!(never.contains("class=\"state stale\"") && !never.contains("rules judged"), "{never}");
+}
+
+#[test]
+fn alerting_that_cannot_be_asked_is_not_called_dead() {
+    let mut snapshot = examples::normal(Window::Hour);
+    snapshot.alerts.failure = Some("no answer within 3 s".to_owned());
+    snapshot.alerts.known.as_mut().unwrap().value.judged = None;
+    assert!(!read(&snapshot).contains("Alerting has"), "{}", read(&snapshot));
+}
+
+#[test]
+fn what_fires_is_first_when_alerting_has_died_since() {
+    let mut snapshot = examples::firing(Window::Hour);
+    snapshot.alerts.known.as_mut().unwrap().value.judged = Some(examples::judged("02:59:14", "02:59:05"));
+    let text = read(&snapshot);
+    assert!(text.contains("2 alerts firing · No sign of life from alerting since 02:59 UTC"), "{text}");
+    assert_eq!(State::of(&snapshot).title(), "(2) Tillwatch");
+}
+
+#[test]
 fn in_the_first_hour_now_is_compared_with_what_there_was() {
     let mut snapshot = examples::normal(Window::Hour);
     let before = &mut snapshot.headline.known.as_mut().unwrap().value.before;

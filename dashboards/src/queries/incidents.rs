@@ -6,7 +6,7 @@ use clickhouse::Row;
 use payments::UnixMillis;
 use serde::Deserialize;
 
-use crate::model::{Alert, Alerts, Severity};
+use crate::model::{Alert, Alerts, Judged, Severity};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -32,6 +32,19 @@ pub(super) struct Incident {
     last_ms: i64,
     first_ms: i64,
     last_details: String,
+}
+
+/// That alerting lives.
+#[derive(Debug, Row, Deserialize)]
+pub(super) struct SignOfLife {
+    alive_ms: i64,
+    judged_to: String,
+}
+
+impl From<&SignOfLife> for Judged {
+    fn from(row: &SignOfLife) -> Self {
+        Self { alive_at: UnixMillis(row.alive_ms), judged_to: UnixMillis::from_rfc3339(&row.judged_to).ok() }
+    }
 }
 
 /// What alerting says of an incident, as JSON: see `docs/alerting.md`. Whatever is missing is not told.

@@ -13,6 +13,7 @@ use payments::{
 };
 use runtime::telemetry::Telemetry;
 use runtime::{Lifecycle, MockClock};
+use serde_json::json;
 use store::engine::EngineConfig;
 use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, WebhookRow};
 use store::{Retention, Store};
@@ -138,9 +139,25 @@ impl Board {
     }
 
     pub(crate) async fn heartbeat(&self, text: &str) {
-        let heartbeat = Heartbeat { instance: "till-1".to_owned(), sent_at: at(text) };
-        let rows = [HeartbeatRow::new(&heartbeat, at(text))];
+        self.heartbeat_stored(text, text).await;
+    }
+
+    pub(crate) async fn heartbeat_stored(&self, sent_at: &str, stored_at: &str) {
+        let heartbeat = Heartbeat { instance: "till-1".to_owned(), sent_at: at(sent_at) };
+        let rows = [HeartbeatRow::new(&heartbeat, at(stored_at))];
         self.store.insert::<HeartbeatRow<'_>>(&rows, DEADLINE).await.unwrap();
+    }
+
+    /// Alerting gives a sign of life, as its exporter writes it.
+    pub(crate) async fn alerting_lives(&self, alive_at: &str, judged_to: &str) {
+        let (details, hour) = (json!({ "event_time": at(judged_to).to_string() }), &alive_at[..2]);
+        self.sql(&format!(
+            "INSERT INTO alert_transitions_stored VALUES ('evaluation', 'alerting-degraded', \
+             '{{\"alerting\":\"evaluation\"}}', '', 'inactive', 'inactive', \
+             toDateTime64('2026-11-22 {hour}:00:00', 3, 'UTC'), '', '{details}', \
+             toDateTime64('2026-11-22 {alive_at}', 3, 'UTC'))"
+        ))
+        .await;
     }
 
     /// Stores webhooks and the facts they tell, as the processor does.

@@ -169,6 +169,40 @@ pub(crate) async fn incidents_with_one_number_are_told_apart(engine: &Engine) {
     assert_eq!(alerts["resolved"][0]["title"], "volume", "{alerts}");
 }
 
+pub(crate) async fn alerting_that_has_died_is_told(engine: &Engine) {
+    let board = Board::new(engine, "judging").await;
+    board.heartbeat("03:07:10").await;
+    board.store(&[Told::approved("stripe-us", 1, at("03:06:00"))], at("03:07:00")).await;
+    let page = board.get("/").await;
+    assert!(page.contains("Alerting has not run here: no page will come."), "{page}");
+    assert!(!page.contains("No alert firing"), "{page}");
+
+    board.alerting_lives("03:06:10", "03:06:02").await;
+    board.alerting_lives("03:07:10", "03:07:02").await;
+    board.clock.advance(Duration::from_secs(2));
+    let page = board.get("/").await;
+    assert!(
+        page.contains("<h1>No alert firing</h1>") && page.contains("rules judged to 03:07:02 UTC"),
+        "{page}"
+    );
+    let judged = board.data("").await["alerts"]["known"]["value"]["judged"].take();
+    assert_eq!(judged, json!({ "alive_at": at("03:07:10").0, "judged_to": at("03:07:02").0 }));
+
+    board.heartbeat("03:11:10").await;
+    board.clock.advance(Duration::from_secs(238));
+    let page = board.get("/").await;
+    assert!(page.contains("<h1>No sign of life from alerting since 03:07 UTC</h1>"), "{page}");
+    assert!(page.contains("Alerting has given no sign of life for 4 min: no page will come."), "{page}");
+}
+
+pub(crate) async fn a_clock_ahead_of_the_store_does_not_look_fresh(engine: &Engine) {
+    let board = Board::new(engine, "ahead").await;
+    board.heartbeat_stored("03:30:00", "03:01:00").await;
+    board.store(&[Told::approved("stripe-us", 1, at("03:00:00"))], at("03:00:30")).await;
+    let page = board.get("/").await;
+    assert!(page.contains("Data is stale since 03:01 UTC"), "{page}");
+}
+
 pub(crate) async fn the_first_minute_is_shown_before_it_is_over(engine: &Engine) {
     let board = Board::new(engine, "first_minute").await;
     board.heartbeat("03:07:10").await;
