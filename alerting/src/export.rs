@@ -68,9 +68,14 @@ impl Exporter {
         while !soft.is_cancelled() {
             let now = clock.now();
             if (now.0 - beat_at.0).abs() >= BEAT_MS {
-                beat_at = now;
-                if let Err(error) = self.beat(now).await {
-                    self.observations.export_failed(&crate::chain(&error));
+                match self.beat(now).await {
+                    // Nothing was judged yet: the first judgement is told as soon as it is there.
+                    Ok(false) => {}
+                    Ok(true) => beat_at = now,
+                    Err(error) => {
+                        beat_at = now;
+                        self.observations.export_failed(&crate::chain(&error));
+                    }
                 }
             }
             let pause = match self.step(now).await {
@@ -99,9 +104,9 @@ impl Exporter {
     }
 
     /// Says up to when something was judged, for a board: nobody else tells when alerting itself has died. One row an
-    /// hour, which is overwritten.
-    pub async fn beat(&self, now: UnixMillis) -> Result<(), ExportError> {
-        let Some(judged_to) = self.storage.watch().await?.sighted_to else { return Ok(()) };
+    /// hour, which is overwritten. Returns whether anything was judged yet.
+    pub async fn beat(&self, now: UnixMillis) -> Result<bool, ExportError> {
+        let Some(judged_to) = self.storage.watch().await?.sighted_to else { return Ok(false) };
         let details = serde_json::json!({
             "reason": "evaluated", "event_time": judged_to.to_string(), "updated_at": now.to_string(),
         });
@@ -118,7 +123,8 @@ impl Exporter {
             details: &details.to_string(),
             stored_at: now.0,
         };
-        Ok(self.insert(&[row]).await?)
+        self.insert(&[row]).await?;
+        Ok(true)
     }
 
     async fn insert(&self, rows: &[TransitionRow<'_>]) -> Result<(), clickhouse::error::Error> {

@@ -25,16 +25,6 @@ pub mod state;
 pub mod stats;
 pub mod storage;
 
-pub use service::{AlertingError, AlertingService, check, run};
+use runtime::chain;
 
-/// An error and its sources in one line, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
+pub use service::{AlertingError, AlertingService, check, run};

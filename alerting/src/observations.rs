@@ -170,7 +170,7 @@ impl Observations {
             Answer::RetryAfter(wait) => {
                 info!(channel, action = action.name(), wait_s = wait.as_secs(), "channel asks to wait");
             }
-            Answer::Transient(reason) => {
+            Answer::Transient { reason, .. } => {
                 warn!(channel, action = action.name(), reason, "channel does not take the message now");
             }
             Answer::PermanentPayload(reason) => {

@@ -71,6 +71,13 @@ fn every_kind_repeats_what_may_pass_and_honours_a_wish_to_wait() {
         for status in [408, 425, 429, 500, 502, 503, 504] {
             assert_eq!(answer(status, &none).class(), "transient", "{} {status}", channel.name);
         }
+        for status in [408, 425, 500, 502, 503, 504] {
+            let seconds = match answer(status, &asked) {
+                Answer::Transient { wait, .. } => wait.as_secs(),
+                other => panic!("{} {status}: {other:?}", channel.name),
+            };
+            assert_eq!(seconds, 7, "{} {status}", channel.name);
+        }
         assert_eq!(answer(429, &asked).class(), "retry_after", "{}", channel.name);
         for status in [301, 401, 403, 404, 410] {
             assert_eq!(answer(status, &none).class(), "permanent_config", "{} {status}", channel.name);

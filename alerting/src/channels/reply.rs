@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 use payments::UnixMillis;
 
-/// Longest wait that a reply may ask for: an hour of silence on a paging channel is the channel's loss, not ours.
-pub const WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// Longest wait that a reply may ask for: a page that comes later than this may as well not come.
+pub const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// What a reply means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +14,15 @@ pub const WAIT_MAX: Duration = Duration::from_secs(3_600);
 pub enum Answer {
     /// It has the message.
     Accepted,
-    /// Not now; come back after this long.
+    /// It takes no more for now, of whatever page (429); come back after this long.
     RetryAfter(Duration),
     /// It may pass later.
-    Transient(String),
+    Transient {
+        /// Why not now.
+        reason: String,
+        /// Not before this long, as the reply asks; zero where it does not.
+        wait: Duration,
+    },
     /// The channel is configured wrongly (gone, forbidden): repeating will not help until somebody mends it.
     PermanentConfig(String),
     /// This message is not wanted in this form.
@@ -30,10 +35,15 @@ impl Answer {
         match self {
             Self::Accepted => "accepted",
             Self::RetryAfter(_) => "retry_after",
-            Self::Transient(_) => "transient",
+            Self::Transient { .. } => "transient",
             Self::PermanentConfig(_) => "permanent_config",
             Self::PermanentPayload(_) => "permanent_payload",
         }
+    }
+
+    /// It may pass later, whenever that is.
+    pub(super) fn transient(reason: String) -> Self {
+        Self::Transient { reason, wait: Duration::ZERO }
     }
 
     /// What an HTTP status means where the channel documents nothing else.
@@ -41,8 +51,10 @@ impl Answer {
         let reason = format!("HTTP {}", status.as_u16());
         match status.as_u16() {
             200..=299 => Self::Accepted,
-            408 | 425 | 429 | 500..=599 => {
-                retry_after(headers, now).map_or(Self::Transient(reason), Self::RetryAfter)
+            429 => retry_after(headers, now).map_or_else(|| Self::transient(reason), Self::RetryAfter),
+            // Who is down asks on behalf of this request: another page may get through.
+            408 | 425 | 500..=599 => {
+                Self::Transient { reason, wait: retry_after(headers, now).unwrap_or_default() }
             }
             400 | 413 | 415 | 422 => Self::PermanentPayload(reason),
             // A redirect is not followed: the address would no longer be the one that was checked.
@@ -51,7 +63,7 @@ impl Answer {
     }
 }
 
-/// `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3), at most an hour.
+/// `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3), at most [`WAIT_MAX`].
 pub fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<u64>() {

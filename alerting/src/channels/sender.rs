@@ -93,5 +93,5 @@ fn unsent(error: &reqwest::Error) -> Answer {
     // `reqwest`'s own text carries the address, its sources do not.
     let cause =
         if std::error::Error::source(error).is_none() { String::new() } else { format!(": {innermost}") };
-    Answer::Transient(format!("{kind}{cause}"))
+    Answer::transient(format!("{kind}{cause}"))
 }

@@ -40,6 +40,12 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
+    /// Whether a rule's evaluation failed; `None` when it was not tried, which is no success.
+    pub(super) fn has_failed(&self, rule_id: &str) -> Option<bool> {
+        let is_tried = matches!(self.watermark, Some(Watermark::Fresh(_)));
+        is_tried.then(|| self.failed.iter().any(|failed| failed == rule_id))
+    }
+
     /// Why nothing could be judged; `None` when something was.
     fn blind(&self, rules: &Rules) -> Option<&'static str> {
         match self.watermark {

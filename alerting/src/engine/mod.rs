@@ -131,8 +131,9 @@ impl Engine {
             Some(Watermark::Unknown) => (self.freeze(&mut tick, Health::NoData), Vec::new()),
             None => (self.freeze(&mut tick, Health::Error), self.rules.keys().cloned().collect()),
         };
+        let sight = Sight { watermark, failed: &failed, clocks_ahead: &clocks_ahead };
         for (rule_id, rule) in &self.rules {
-            tick.count_failure(rule_id, &rule.hash, watermark.map(|_| failed.contains(rule_id)));
+            tick.count_failure(rule_id, &rule.hash, sight.has_failed(rule_id));
         }
         let complete_to = watermark.and_then(Watermark::complete_to);
         let instants = Instants { now, complete_to: complete_to.unwrap_or(now) };
@@ -140,7 +141,6 @@ impl Engine {
             let Some(rule) = self.rules.get(&happening.key.0) else { continue };
             tick.tell(rule, &happening, findings.as_ref(), instants, &self.settings);
         }
-        let sight = Sight { watermark, failed: &failed, clocks_ahead: &clocks_ahead };
         degraded::watch(&mut tick, &self.rules, &sight, &self.settings);
         tick.left_out.iter().for_each(|(rule, slices)| self.observations.slices_left_out(rule, *slices));
         tick.forget_quiet(instants.complete_to);

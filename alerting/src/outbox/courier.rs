@@ -9,7 +9,7 @@ use runtime::{Lifecycle, SharedClock};
 use tokio::sync::Notify;
 
 use super::{backoff, plan};
-use crate::channels::{Answer, Channel, Outgoing, Sender, WAIT_MAX};
+use crate::channels::{Answer, Channel, Outgoing, Sender};
 use crate::observations::Observations;
 use crate::page::{Action, Message, clock};
 use crate::storage::outbox::{Fate, Line, Waiting};
@@ -17,6 +17,11 @@ use crate::storage::{Storage, StorageError};
 
 /// A channel that is configured wrongly is tried again this often: whoever mends it need not tell us.
 const CONFIG_PAUSE: Duration = Duration::from_secs(60);
+/// Whatever a channel asks for, a page that has not been tried yet waits no longer than this: it may be the one that
+/// gets through.
+const HOLD_MAX: Duration = Duration::from_secs(60);
+/// Who asks to wait for no time at all gets this long: "at once" would be a loop.
+const WAIT_MIN: Duration = Duration::from_secs(1);
 /// The outbox is looked at at least this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after the state file could not be read or written.
@@ -76,8 +81,8 @@ impl Courier {
 
     /// Sends at most one message.
     pub async fn step(&mut self, now: UnixMillis) -> Result<Progress, StorageError> {
-        // What was asked of us was asked at most an hour ago: more than that is a clock that was set back.
-        self.not_before = self.not_before.min(now.plus(WAIT_MAX));
+        // Nobody is left alone for longer: more than that is a clock that was set back.
+        self.not_before = self.not_before.min(now.plus(HOLD_MAX));
         if now < self.not_before {
             return Ok(Progress::Idle);
         }
@@ -97,8 +102,8 @@ impl Courier {
         let (answer, minimal) = self.send(&line, row, &message, now).await;
         self.observations.delivery(&self.channel.name, action, &answer);
         self.not_before = now.plus(match &answer {
-            // Who asks one page to wait asks them all.
-            Answer::RetryAfter(wait) => *wait,
+            // Who takes too much from one page takes no more from another.
+            Answer::RetryAfter(wait) => (*wait).clamp(WAIT_MIN, HOLD_MAX),
             _ => self.channel.pace(),
         });
         // A retried combination of trigger and resolve must find both again.
@@ -141,11 +146,13 @@ impl Courier {
         match answer {
             Answer::Accepted => Fate::Delivered,
             Answer::PermanentPayload(reason) => Fate::Dead(reason.clone()),
-            Answer::RetryAfter(wait) => again(*wait, format!("asked to wait {} s", wait.as_secs())),
+            Answer::RetryAfter(wait) => {
+                again((*wait).max(WAIT_MIN), format!("asked to wait {} s", wait.as_secs()))
+            }
             Answer::PermanentConfig(reason) => again(CONFIG_PAUSE, reason.clone()),
-            Answer::Transient(reason) => {
+            Answer::Transient { reason, wait } => {
                 let pause = backoff(head.attempts.saturating_add(1), age, &mut self.rng);
-                again(pause, reason.clone())
+                again(pause.max((*wait).min(HOLD_MAX)), reason.clone())
             }
         }
     }

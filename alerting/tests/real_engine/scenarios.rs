@@ -107,7 +107,7 @@ async fn the_history_is_in_clickhouse(alerting: &Alerting) {
     );
     // That alerting runs is one row, however often it is said, and no incident.
     for _ in 0..3 {
-        alerting.exporter.beat(alerting.now).await.unwrap();
+        assert!(alerting.exporter.beat(alerting.now).await.unwrap());
     }
     let beat = "SELECT count(), any(incident), max(JSONExtractString(details, 'event_time')) FROM alert_transitions \
                 WHERE rule = 'alerting-degraded' AND id = 'evaluation'";

@@ -49,13 +49,13 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now
         Answer::Accepted if body.trim_ascii() == b"ok" || body.trim_ascii().is_empty() => Answer::Accepted,
         // A 200 that is not `ok` comes from something that is not Slack.
         Answer::Accepted => Answer::PermanentConfig(with("HTTP 200 but not `ok`".to_owned())),
-        Answer::Transient(_) if status == StatusCode::TOO_MANY_REQUESTS => {
+        Answer::Transient { .. } if status == StatusCode::TOO_MANY_REQUESTS => {
             let asked = serde_json::from_slice::<RateLimited>(body).ok();
             let wait = asked.and_then(|body| wait_seconds(body.retry_after));
-            wait.map_or_else(|| Answer::Transient("HTTP 429".to_owned()), Answer::RetryAfter)
+            wait.map_or_else(|| Answer::transient("HTTP 429".to_owned()), Answer::RetryAfter)
         }
         Answer::RetryAfter(wait) => Answer::RetryAfter(wait),
-        Answer::Transient(reason) => Answer::Transient(with(reason)),
+        Answer::Transient { reason, wait } => Answer::Transient { reason: with(reason), wait },
         Answer::PermanentPayload(reason) if body.trim_ascii() == b"user_not_found" => {
             Answer::PermanentConfig(with(reason))
         }

@@ -36,12 +36,12 @@ impl World {
         self.now = UnixMillis(self.now.0 + ms);
         let mut tick = Tick::new(self.book.clone(), self.now, TICK, self.ticked_at);
         self.ticked_at = Some(self.now);
-        for (id, rule) in &self.rules {
-            tick.count_failure(id, &rule.hash, watermark.map(|_| failed.contains(&id.as_str())));
-        }
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let (failed, clocks_ahead) = (owned(failed), owned(clocks_ahead));
         let sight = Sight { watermark, failed: &failed, clocks_ahead: &clocks_ahead };
+        for (id, rule) in &self.rules {
+            tick.count_failure(id, &rule.hash, sight.has_failed(id));
+        }
         watch(&mut tick, &self.rules, &sight, &settings());
         let changes = tick.into_changes();
         let told = changes.messages.into_iter();
@@ -89,6 +89,20 @@ fn a_failing_rule_does_not_hide_that_all_are_blind() {
     let mut expected = both(Action::Resolve);
     expected.push(told("chat", Action::Resolve, failing));
     assert_eq!(over, expected);
+}
+
+#[test]
+fn a_tick_that_tries_no_rule_forgets_no_failure() {
+    for watermark in [Some(Watermark::Stale(START)), Some(Watermark::Unknown), None] {
+        let mut world = World::new();
+        for failing in [true, true, false, true] {
+            let fresh = Some(Watermark::Fresh(UnixMillis(world.now.0 + TICK_MS - 2_000)));
+            let (watermark, failed) = if failing { (fresh, &["latency"][..]) } else { (watermark, &[][..]) };
+            world.tick_after(TICK_MS, watermark, failed, &[]);
+        }
+        let failing = "P2 Alerting degraded: latency cannot be evaluated";
+        assert_eq!(world.told, [told("chat", Action::Trigger, failing)], "{watermark:?}");
+    }
 }
 
 #[test]
