@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use jsonschema::Validator;
 use payments::{
-    DeclineCategory, Kind, Outcome, ParkReason, Provider, Request, Retry, Secret, ThreeDs, UnixMillis,
-    Verifier,
+    DeclineCategory, Kind, Outcome, Provider, Request, Retry, Secret, ThreeDs, UnixMillis, Verifier,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -88,11 +87,6 @@ fn every_example_of_the_schema_and_every_fixture_is_valid_and_accepted() {
         let body: Value = serde_json::from_slice(&fixture.body).unwrap();
         assert!(validator.is_valid(&body), "{}", fixture.name);
     }
-}
-
-/// What a schema cannot say: no text holds a card number.
-fn holds_card_number(parked: Option<&ParkReason>) -> bool {
-    parked.is_some_and(|reason| reason.to_string().contains("card number"))
 }
 
 /// A valid declined authorization with `changes` applied; JSON null of an unknown kind is a removal.
@@ -177,7 +171,6 @@ proptest! {
         }
         let parked = normalize(Provider::Canonical, body.to_string().as_bytes()).err();
         let valid = VALIDATOR.with(|validator| validator.is_valid(&body));
-        prop_assume!(!holds_card_number(parked.as_ref()));
         prop_assert_eq!(valid, parked.is_none(), "{} {:?}", body, parked);
     }
 }
