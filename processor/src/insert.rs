@@ -4,7 +4,8 @@
 //!   rest stays in the queue, and the processor says that it is not ready.
 //! - A fact that ClickHouse refuses is found ([`sift`](crate::sift)); its webhook is parked with the reason, and all
 //!   other facts are stored.
-//! - When every fact is refused, or a row that no provider's data can break, it is not the rows: it is waited for.
+//! - When many facts are refused and none is taken, or the tables are not as they must be, or a row is refused that no
+//!   provider's data can break, it is not the rows: it is waited for. A few facts may well all be refused.
 //!
 //! Invariant: a batch is returned only when every request of it is in `webhooks` and every parked one in
 //! `parked_webhooks`. `webhooks` is written last: a row in it says that everything its webhook became is stored.
@@ -17,7 +18,7 @@ use rand::RngExt as _;
 use runtime::config::ProcessorConfig;
 use runtime::{HealthHandle, SharedClock};
 use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, WebhookRow};
-use store::{Decision, InsertError, Store};
+use store::{Decision, InsertError, Store, TablesError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,8 +29,9 @@ use crate::sift::{PIECES_REFUSED_MAX, Sift, Sifted};
 /// Failures in a row after which the processor is not ready.
 const FAILURES_UNTIL_NOT_READY: u32 = 3;
 
-/// Attempts at what may be too much at once before it is halved.
-const ATTEMPTS_BEFORE_HALVING: u32 = 3;
+/// Attempts at what may be too much at once before it is halved, and at one row that may have been cut on its way
+/// before it is refused.
+const ATTEMPTS_MIN: u32 = 3;
 
 /// The process is stopping and the store does not take the batch: it stays in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,13 +75,21 @@ impl Inserter {
     /// Waits until the tables are those that our rows are made for.
     pub(crate) async fn wait_for_tables(&self, stop: &CancellationToken) -> Result<(), Stopped> {
         let mut pauses = self.pauses();
-        while let Err(error) = self.store.check_tables().await {
+        while let Err(error) = self.check_tables(stop).await? {
             self.observations.tables_differ(&error, pauses.next);
-            self.health.not_ready(error.to_string());
+            self.health.not_ready(runtime::chain(&error));
             pauses.wait(stop).await?;
         }
         self.health.ready();
         Ok(())
+    }
+
+    /// Asks once; the answer is not waited for once the process is to stop.
+    async fn check_tables(&self, stop: &CancellationToken) -> Result<Result<(), TablesError>, Stopped> {
+        tokio::select! {
+            () = stop.cancelled() => Err(Stopped),
+            checked = self.store.check_tables() => Ok(checked),
+        }
     }
 
     /// Stores all of `prepared`, and gives it back as it was stored: webhooks whose facts are refused are parked.
@@ -179,7 +189,7 @@ impl Inserter {
     }
 
     /// Stores what ClickHouse takes of `rows`, which belong to so many webhooks, and tells what it does not take. Where
-    /// it takes nothing, it is not the rows, and all are tried again.
+    /// it takes nothing, and not because of each row alone, it is not the rows, and all are tried again.
     async fn takeable<T>(
         &self,
         rows: &[T::Value<'_>],
@@ -196,7 +206,7 @@ impl Inserter {
         loop {
             let sifted = self.sift::<T>(rows, pieces_refused_max, stop).await?;
             let Some(why) = sifted.why().filter(|_| sifted.stored == 0) else { return Ok(sifted) };
-            if webhooks <= 1 && self.store.check_tables().await.is_ok() {
+            if !sifted.is_given_up() && self.check_tables(stop).await?.is_ok() {
                 return Ok(sifted);
             }
             self.refused_for_good(T::TABLE, why, &mut pauses, stop).await?;
@@ -243,10 +253,13 @@ impl Inserter {
             failures += 1;
             match error.decision() {
                 Decision::Split => return Ok(Err(error)),
-                Decision::RetrySmaller if failures >= ATTEMPTS_BEFORE_HALVING && rows.len() > 1 => {
+                Decision::SplitIfRepeated if failures >= ATTEMPTS_MIN || rows.len() > 1 => {
                     return Ok(Err(error));
                 }
-                Decision::Retry | Decision::RetrySmaller => {}
+                Decision::RetrySmaller if failures >= ATTEMPTS_MIN && rows.len() > 1 => {
+                    return Ok(Err(error));
+                }
+                Decision::Retry | Decision::RetrySmaller | Decision::SplitIfRepeated => {}
             }
             self.observations.insert_retried(T::TABLE, &error, pauses.next);
             if failures >= FAILURES_UNTIL_NOT_READY {

@@ -102,7 +102,7 @@ impl Pipeline {
             Ok(batch) => Some(batch),
             Err(error) => {
                 self.observations.receive_failed(&error);
-                self.health.not_ready(error.to_string());
+                self.health.not_ready(runtime::chain(&error));
                 tokio::time::sleep(RECEIVE_RETRY_DELAY).await;
                 None
             }

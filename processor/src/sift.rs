@@ -41,6 +41,11 @@ impl Sifted {
     pub(crate) fn why(&self) -> Option<&str> {
         self.given_up.as_deref().or_else(|| self.refused.first().map(|refused| refused.why.as_str()))
     }
+
+    /// Whether it was left open which rows are refused.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.is_some()
+    }
 }
 
 impl Sift {
@@ -62,7 +67,7 @@ impl Sift {
     }
 
     pub(crate) fn refused(&mut self, piece: &Range<usize>, error: &InsertError) {
-        self.pieces_refused += usize::from(error.decision() == Decision::Split);
+        self.pieces_refused += usize::from(error.decision() != Decision::RetrySmaller);
         if piece.len() == 1 {
             self.sifted.refused.push(Refused { row: piece.start, why: cause(error) });
         } else {

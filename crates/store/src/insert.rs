@@ -20,6 +20,8 @@ pub enum Decision {
     RetrySmaller,
     /// Something in the batch is refused and always will be: find it by halving.
     Split,
+    /// The same, unless the batch was cut on its way: a row alone is refused only if it is so several times.
+    SplitIfRepeated,
 }
 
 /// A batch that is not, or not known to be, stored.
@@ -179,10 +181,18 @@ mod tests {
     #[test]
     fn data_that_no_column_holds_is_split() {
         for (code, name) in
-            [(117, "INCORRECT_DATA"), (33, "CANNOT_READ_ALL_DATA"), (131, "TOO_LARGE_STRING_SIZE")]
+            [(117, "INCORRECT_DATA"), (69, "ARGUMENT_OUT_OF_BOUND"), (131, "TOO_LARGE_STRING_SIZE")]
         {
             let error = refused(&format!("Code: {code}. DB::Exception: x. ({name})"));
             assert_eq!((error.decision(), error.name()), (Decision::Split, name));
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_cut_on_its_way_is_not_refused_at_once() {
+        for code in [32, 33] {
+            let error = refused(&format!("Code: {code}. DB::Exception: …"));
+            assert_eq!(error.decision(), Decision::SplitIfRepeated, "{code}");
         }
     }
 

@@ -24,16 +24,20 @@ const fn split(code: u32, name: &'static str) -> Refusal {
     Refusal { code, name, decision: Decision::Split }
 }
 
+const fn split_if_repeated(code: u32, name: &'static str) -> Refusal {
+    Refusal { code, name, decision: Decision::SplitIfRepeated }
+}
+
 /// Sorted by code. `split` says "these rows, never": values that no column of the table can hold, or more of them than
-/// one insert may have. `retry` is everything whose cause lies outside of the rows;
+/// one insert may have; `split_if_repeated` is what a body that ends too early is called too. `retry` is everything whose cause lies outside of the rows;
 /// `retry_smaller` what their number may have to do with.
 const REFUSALS: &[Refusal] = &[
     split(6, "CANNOT_PARSE_TEXT"),
     retry(16, "NO_SUCH_COLUMN_IN_TABLE"), // an older table: until `migrate` has run
     split(26, "CANNOT_PARSE_QUOTED_STRING"),
     split(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED"),
-    split(32, "ATTEMPT_TO_READ_AFTER_EOF"),
-    split(33, "CANNOT_READ_ALL_DATA"),
+    split_if_repeated(32, "ATTEMPT_TO_READ_AFTER_EOF"),
+    split_if_repeated(33, "CANNOT_READ_ALL_DATA"),
     split(38, "CANNOT_PARSE_DATE"),
     split(41, "CANNOT_PARSE_DATETIME"),
     split(53, "TYPE_MISMATCH"),

@@ -3,6 +3,8 @@
 //! Rows travel without the names and types of their columns. A table that was changed by hand would refuse every row, or
 //! worse, take it for something else.
 
+use std::time::Duration;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -16,6 +18,9 @@ pub enum TablesError {
     /// ClickHouse could not be asked.
     #[error("ClickHouse did not tell the columns of its tables")]
     Query(#[from] clickhouse::error::Error),
+    /// ClickHouse did not answer in time.
+    #[error("ClickHouse did not tell the columns of its tables within {} s", COLUMNS_TIMEOUT.as_secs())]
+    TimedOut,
     /// A column is absent: `migrate` has not run, or somebody dropped it.
     #[error("{table} has no column {column}: run `tillwatch migrate`")]
     Missing {
@@ -38,6 +43,9 @@ pub enum TablesError {
     },
 }
 
+/// It is a look at a few hundred rows in memory.
+const COLUMNS_TIMEOUT: Duration = Duration::from_secs(10);
+
 #[derive(Row, Deserialize)]
 struct Column {
     table: String,
@@ -49,7 +57,12 @@ impl Store {
     /// Compares every table that is written with the rows of this build.
     pub async fn check_tables(&self) -> Result<(), TablesError> {
         let sql = "SELECT table, name, type AS kind FROM system.columns WHERE database = currentDatabase()";
-        let columns: Vec<Column> = self.insert_client().query_raw(sql).fetch_all().await?;
+        let client = self.insert_client();
+        let columns: Vec<Column> =
+            match tokio::time::timeout(COLUMNS_TIMEOUT, client.query_raw(sql).fetch_all()).await {
+                Ok(columns) => columns?,
+                Err(_) => return Err(TablesError::TimedOut),
+            };
         check::<WebhookRow<'_>>(&columns)?;
         check::<PaymentEventRow<'_>>(&columns)?;
         check::<Retraction>(&columns)?;
@@ -77,6 +90,13 @@ mod tests {
 
     fn types<T: StoredRow>() -> (usize, usize) {
         (T::COLUMN_NAMES.len(), T::TYPES.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clickhouse_that_does_not_tell_its_columns_is_not_waited_for() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let store = Store::new(&format!("http://{}", silent.local_addr().unwrap()), "default", None, "d");
+        assert!(matches!(store.check_tables().await, Err(TablesError::TimedOut)));
     }
 
     #[test]

@@ -69,6 +69,51 @@ async fn a_refused_fact_on_its_own_is_parked() {
 }
 
 #[tokio::test]
+async fn a_few_refused_facts_are_parked_though_nothing_else_is_taken() {
+    let clickhouse =
+        ClickHouse::start(|insert| if insert.table == FACTS { REFUSED } else { Reply::Taken }).await;
+    let running = Running::start(clickhouse.store(), 100, webhooks(1..=2)).await;
+    running.until_all_is_acknowledged().await;
+    assert_eq!(clickhouse.taken(PARKED, "refused_by_store"), 2);
+    assert_eq!(clickhouse.taken(WEBHOOKS, "env:SECRET"), 2, "the raw request of every webhook");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn facts_are_waited_for_while_the_tables_are_not_as_they_must_be() {
+    let clickhouse =
+        ClickHouse::start(|insert| if insert.table == FACTS { REFUSED } else { Reply::Taken }).await;
+    clickhouse.tells_columns_times(1);
+    let running = Running::start(clickhouse.store(), 100, webhooks(1..=2)).await;
+    let why = running.until_not_ready().await;
+    assert!(why.contains(FACTS), "{why}");
+    eventually("it is tried again", || clickhouse.asked(FACTS).len() > 6).await;
+    assert_eq!((running.waiting(), clickhouse.asked(PARKED).len()), (2, 0));
+    clickhouse.says(|_| Reply::Taken);
+    running.until_all_is_acknowledged().await;
+    assert_eq!((clickhouse.taken(FACTS, "evt_"), clickhouse.asked(PARKED).len()), (2, 0));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_fact_alone_that_was_cut_on_its_way_is_sent_again_before_it_counts_as_refused() {
+    const CUT: Reply = Reply::Failed("Code: 33. DB::Exception: Cannot read all data. (CANNOT_READ_ALL_DATA)");
+    for (cut, parked) in [(2, 0), (3, 1)] {
+        let mut asked = 0;
+        let script = move |insert: &Insert| {
+            asked += usize::from(insert.table == FACTS);
+            if insert.table == FACTS && asked <= cut { CUT } else { Reply::Taken }
+        };
+        let clickhouse = ClickHouse::start(script).await;
+        let running = Running::start(clickhouse.store(), 100, webhooks(1..=1)).await;
+        running.until_all_is_acknowledged().await;
+        assert_eq!(clickhouse.taken(PARKED, "refused_by_store"), parked, "cut {cut} times");
+        assert_eq!(clickhouse.taken(FACTS, "evt_"), 1 - parked, "cut {cut} times");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn when_every_fact_is_refused_nothing_is_parked_and_all_is_waited_for() {
     let clickhouse =
         ClickHouse::start(|insert| if insert.table == FACTS { REFUSED } else { Reply::Taken }).await;

@@ -1,6 +1,7 @@
 //! A ClickHouse that answers inserts as its script says, and remembers those it took.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -46,6 +47,8 @@ pub(crate) struct ClickHouse {
     asked: Arc<Mutex<Vec<Insert>>>,
     taken: Arc<Mutex<Vec<Insert>>>,
     released: watch::Sender<bool>,
+    /// How often the columns are told yet; then the tables are gone.
+    columns_told_max: Arc<AtomicUsize>,
 }
 
 impl ClickHouse {
@@ -57,6 +60,7 @@ impl ClickHouse {
             asked: Arc::default(),
             taken: Arc::default(),
             released: watch::Sender::new(false),
+            columns_told_max: Arc::new(AtomicUsize::new(usize::MAX)),
         };
         let router = Router::new().route("/", any(Self::handle)).layer(DefaultBodyLimit::disable());
         let router = router.with_state(clickhouse.clone());
@@ -72,6 +76,11 @@ impl ClickHouse {
     /// From now on it says this.
     pub(crate) fn says(&self, script: impl FnMut(&Insert) -> Reply + Send + 'static) {
         *self.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// It tells the columns of its tables so often, and then none.
+    pub(crate) fn tells_columns_times(&self, times: usize) {
+        self.columns_told_max.store(times, Ordering::Relaxed);
     }
 
     /// Takes what it holds.
@@ -99,7 +108,12 @@ impl ClickHouse {
         let Some(rest) = text.strip_prefix("INSERT INTO ") else {
             let is_about_columns =
                 text.contains("system.columns") || String::from_utf8_lossy(&body).contains("system.columns");
-            return (StatusCode::OK, if is_about_columns { columns() } else { Bytes::new() });
+            let tells = is_about_columns
+                && clickhouse
+                    .columns_told_max
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                    .is_ok();
+            return (StatusCode::OK, if tells { columns() } else { Bytes::new() });
         };
         let table = rest.split(['(', ' ']).next().unwrap_or_default().replace('`', "");
         let insert = Insert { table, rows: body };
