@@ -21,7 +21,7 @@ use http::{HeaderMap, StatusCode};
 use payments::{Secret, UnixMillis};
 use runtime::config::{ChannelConfig, ChannelKind, SecretRefError};
 
-pub use reply::{Answer, WAIT_MAX, retry_after};
+pub use reply::Answer;
 pub use sender::Sender;
 
 use crate::page::Message;

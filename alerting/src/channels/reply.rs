@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 use payments::UnixMillis;
 
-/// Longest wait that a reply may ask for: a page that comes later than this may as well not come.
-pub const WAIT_MAX: Duration = Duration::from_secs(300);
+/// Longest wait that a reply may ask for: a longer silence on a paging channel is the channel's loss, not ours.
+const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// What a reply means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Answer {
 }
 
 /// `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3), at most [`WAIT_MAX`].
-pub fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds).min(WAIT_MAX));
