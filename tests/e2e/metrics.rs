@@ -1,6 +1,6 @@
 //! `docs/metrics.md` is true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::harness::{Installation, until};
 
@@ -17,6 +17,21 @@ fn documented() -> BTreeMap<String, String> {
     .collect()
 }
 
+/// The instruments of every service, by the names they are made with.
+fn instruments() -> BTreeSet<&'static str> {
+    let sources = [
+        include_str!("../../ingest/src/observations.rs"),
+        include_str!("../../processor/src/observations.rs"),
+        include_str!("../../alerting/src/observations.rs"),
+        include_str!("../../dashboards/src/observations.rs"),
+    ];
+    sources
+        .iter()
+        .flat_map(|source| source.split('"'))
+        .filter(|text| text.starts_with("tillwatch_"))
+        .collect()
+}
+
 /// Name and kind of every metric that is served.
 fn served(text: &str) -> BTreeMap<String, String> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE tillwatch_"));
@@ -24,6 +39,18 @@ fn served(text: &str) -> BTreeMap<String, String> {
         .filter_map(|line| line.split_once(' '))
         .map(|(name, kind)| (format!("tillwatch_{name}"), kind.to_owned()))
         .collect()
+}
+
+#[test]
+fn every_instrument_is_documented_and_nothing_else() {
+    let documented = documented();
+    let names = documented.iter().map(|(name, kind)| match kind.as_str() {
+        "counter" => {
+            name.strip_suffix("_total").unwrap_or_else(|| panic!("{name}: a counter ends in _total"))
+        }
+        _ => name,
+    });
+    assert_eq!(names.collect::<BTreeSet<_>>(), instruments(), "docs/metrics.md, and the sources");
 }
 
 #[tokio::test]
