@@ -39,7 +39,7 @@ pub async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener>
 }
 
 impl Admin {
-    /// Serves until `stop`: the last thing that ends, so that others can be watched while they drain.
+    /// Serves until `stop`, which comes when every task has ended: they can be watched while they drain.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
         let stopped = stop.clone();
         let served =
