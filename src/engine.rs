@@ -1,6 +1,7 @@
 //! The embedded engine beside the services: a child process that may fail as it likes without taking ingest down.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,20 +20,26 @@ const READY_MAX: Duration = Duration::from_secs(300);
 const GIVEN_UP_PAUSE: Duration = Duration::from_secs(10);
 
 /// Starts the embedded engine as a child process, if it is configured. It is started again whenever it ends, and
-/// stopped after every service has drained. Fails only if there is no engine to start.
-pub(crate) fn start(process: &Process) -> anyhow::Result<()> {
-    let config = &process.config;
+/// stopped after every service has drained.
+pub(crate) fn start(process: &Process) {
+    let config = Arc::clone(&process.config);
     if config.store.kind != StoreKind::Embedded {
-        return Ok(());
+        return;
     }
-    // Found here, before a child is started, so that the error is seen where the command was given.
+    let health = process.health.register("engine");
+    process.lifecycle.spawn_last("engine", |stop| async move {
+        keep(&config, &health, stop).await;
+        Ok(())
+    });
+}
+
+/// How the engine is started. Without a library no child is: the error says where it is looked for.
+fn supervisor_config(config: &Config) -> anyhow::Result<SupervisorConfig> {
     locate(None)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut supervisor = SupervisorConfig::new(program, arguments(config), config.store.listen);
     supervisor.ready_max = READY_MAX;
-    let health = process.health.register("engine");
-    process.lifecycle.spawn_last("engine", |stop| keep(supervisor, health, stop));
-    Ok(())
+    Ok(supervisor)
 }
 
 /// `engine run`, with the configuration and the data of this process.
@@ -46,30 +53,42 @@ fn arguments(config: &Config) -> Vec<OsString> {
 }
 
 /// Supervises until `stop`.
-async fn keep(config: SupervisorConfig, health: HealthHandle, stop: CancellationToken) -> anyhow::Result<()> {
+async fn keep(config: &Config, health: &HealthHandle, stop: CancellationToken) {
+    let mut told = String::new();
     loop {
-        let supervisor = Supervisor::new(config.clone());
-        let mut state = supervisor.health();
-        let telling = state.clone();
-        tokio::select! {
-            () = supervisor.run(stop.clone().cancelled_owned()) => {}
-            () = tell(telling, &health) => {}
-        }
+        let trouble = match supervisor_config(config) {
+            Ok(config) => supervise(config, health, &stop).await,
+            Err(error) => format!("{error:#}"),
+        };
         if stop.is_cancelled() {
-            return Ok(());
+            return;
         }
-        let trouble = trouble(&state.borrow_and_update().clone());
-        tracing::error!(
-            trouble,
-            pause_s = GIVEN_UP_PAUSE.as_secs(),
-            "the engine cannot run; trying again later"
-        );
-        health.not_ready(trouble);
+        if trouble != told {
+            tracing::error!(
+                trouble,
+                pause_s = GIVEN_UP_PAUSE.as_secs(),
+                "the engine cannot run; trying again and again"
+            );
+        }
+        health.not_ready(&trouble);
+        told = trouble;
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
             () = tokio::time::sleep(GIVEN_UP_PAUSE) => {}
         }
     }
+}
+
+/// Supervises until `stop`, or until the supervisor gives up; says why it did.
+async fn supervise(config: SupervisorConfig, health: &HealthHandle, stop: &CancellationToken) -> String {
+    let supervisor = Supervisor::new(config);
+    let state = supervisor.health();
+    tokio::select! {
+        () = supervisor.run(stop.clone().cancelled_owned()) => {}
+        () = tell(state.clone(), health) => {}
+    }
+    let ended = state.borrow().clone();
+    trouble(&ended)
 }
 
 /// Keeps `/ready` informed for as long as there is a supervisor.

@@ -1,5 +1,5 @@
 //! Waiting for ClickHouse, for ever: a store that is away, recovers, or refuses must never take ingest down. `/ready`
-//! says what is waited for. Only what waiting cannot mend is an error.
+//! says what is waited for. What waiting cannot mend ends a service that is nothing without the store.
 
 use std::time::Duration;
 
@@ -16,6 +16,15 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How often the store is asked whether it is there, for `/ready`.
 const STORE_LOOK: Duration = Duration::from_secs(5);
 
+/// What is done about tables that waiting cannot mend: they are those of another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// The process ends: without them it does nothing.
+    End,
+    /// It is told, and the tables are looked at again: the process has webhooks to accept meanwhile.
+    Tell,
+}
+
 /// Tells when the tables are there and up to date.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tables(CancellationToken);
@@ -28,7 +37,7 @@ impl Tables {
 }
 
 /// Waits for ClickHouse in the background, brings the tables up to date, and keeps `/ready` informed from then on.
-pub(crate) fn open_store(process: &Process, store: &Store) -> Tables {
+pub(crate) fn open_store(process: &Process, store: &Store, unusable: Unusable) -> Tables {
     let tables = Tables::default();
     let (soft, there) = (process.lifecycle.soft().clone(), tables.clone());
     let (store, retention) = (store.clone(), retention(&process.config));
@@ -36,7 +45,7 @@ pub(crate) fn open_store(process: &Process, store: &Store) -> Tables {
     process.lifecycle.spawn("store", async move {
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
-            migrated = migrate(&store, retention, &health) => {
+            migrated = migrate(&store, retention, unusable, &health) => {
                 let Migrated { applied, already, .. } = migrated?;
                 tracing::info!(?applied, already, "tables are up to date");
             }
@@ -62,27 +71,33 @@ pub(crate) fn watch_store(process: &Process, store: &Store) {
     });
 }
 
-/// Tries until the tables are up to date, or an error says that they never will be.
+/// Tries until the tables are up to date; or, where that is to end it, an error says that they never will be.
 async fn migrate(
     store: &Store,
     retention: Retention,
+    unusable: Unusable,
     health: &HealthHandle,
 ) -> Result<Migrated, MigrateError> {
     let mut pause = RETRY_PAUSE;
     let mut told = String::new();
     loop {
-        let trouble = match store.ping().await {
-            Err(error) => chain(&error),
+        let (trouble, lasts) = match store.ping().await {
+            Err(error) => (chain(&error), false),
             Ok(()) => match store.migrate(retention).await {
                 Ok(migrated) => return Ok(migrated),
-                Err(error @ (MigrateError::Changed { .. } | MigrateError::Newer { .. })) => {
-                    return Err(error);
-                }
-                Err(error @ MigrateError::Statement { .. }) => chain(&error),
+                Err(error) if error.lasts() && unusable == Unusable::End => return Err(error),
+                Err(error) => (chain(&error), error.lasts()),
             },
         };
         if trouble != told {
-            tracing::info!(trouble, "waiting for ClickHouse");
+            if lasts {
+                tracing::error!(
+                    trouble,
+                    "the tables cannot be used; looking again, nothing is stored until then"
+                );
+            } else {
+                tracing::info!(trouble, "waiting for ClickHouse");
+            }
             health.not_ready(&trouble);
             told = trouble;
         }

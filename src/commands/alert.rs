@@ -6,12 +6,13 @@ use axum::Router;
 
 use crate::bootstrap;
 use crate::cli::Global;
-use crate::{services, waiting};
+use crate::services;
+use crate::waiting::{self, Unusable};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "alert", async |process| {
         let store = services::store(&process.config)?;
-        let tables = waiting::open_store(&process, &store);
+        let tables = waiting::open_store(&process, &store, Unusable::End);
         services::start_alerting(&process, &store, tables)?;
         Ok(Router::new())
     })

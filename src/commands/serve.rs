@@ -6,19 +6,21 @@ use axum::Router;
 
 use crate::bootstrap::{self, Process};
 use crate::cli::Global;
-use crate::{engine, services, waiting};
+use crate::waiting::{self, Unusable};
+use crate::{engine, services};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "serve", assemble)
 }
 
-/// Nothing here waits for ClickHouse: webhooks are accepted into the log while the engine starts, or cannot.
+/// Nothing here waits for ClickHouse: webhooks are accepted into the log while the engine starts or cannot, and while
+/// its tables are those of another version.
 async fn assemble(process: Process) -> anyhow::Result<Router> {
     let (publisher, consumer) = queue::open_embedded(services::published_log_config(&process))?;
     services::start_ingest(&process, publisher).await?;
-    engine::start(&process)?;
+    engine::start(&process);
     let store = services::store(&process.config)?;
-    let tables = waiting::open_store(&process, &store);
+    let tables = waiting::open_store(&process, &store, Unusable::Tell);
     services::start_processor(&process, consumer, store.clone(), tables.clone());
     services::start_alerting(&process, &store, tables)?;
     Ok(services::board(&process, &store))

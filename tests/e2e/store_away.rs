@@ -34,6 +34,38 @@ async fn webhooks_are_accepted_while_the_engine_cannot_start_and_stored_once_it_
 }
 
 #[tokio::test]
+async fn webhooks_are_accepted_while_there_is_no_engine_at_all_or_its_tables_are_of_a_newer_version() {
+    let installation = Installation::new("");
+    let library = installation.path("engine");
+    let env = [("TILLWATCH_ENGINE_LIBRARY", library.to_str().unwrap())];
+    let mut server = installation.start("serve", &env);
+    installation.until_ready(&mut server, "/ingest").await;
+    until("what is missing is told", async || {
+        let told = installation.admin("/ready/engine").await;
+        told.is_some_and(|(status, text)| status == 503 && text.contains("which does not exist"))
+    })
+    .await;
+    assert_eq!(installation.post_canonical("m-1", BODY, &[]).await, 200);
+    server.assert_alive();
+    assert_eq!(server.terminate().await, 0);
+
+    let server = installation.serve_ready().await;
+    let newer = "INSERT INTO tillwatch.schema_migrations (version, name, checksum) VALUES (999, 'x', 'x')";
+    assert_eq!(installation.ask(newer).await, Ok(String::new()));
+    assert_eq!(server.terminate().await, 0);
+    let mut server = installation.serve();
+    until("the tables' version is told", async || {
+        let told = installation.admin("/ready/store").await;
+        told.is_some_and(|(status, text)| status == 503 && text.contains("run the newer version"))
+    })
+    .await;
+    installation.until_ready(&mut server, "/ingest").await;
+    assert_eq!(installation.post_canonical("m-2", BODY, &[]).await, 200);
+    server.assert_alive();
+    assert_eq!(server.terminate().await, 0);
+}
+
+#[tokio::test]
 async fn services_wait_for_a_clickhouse_server_and_say_so() {
     let installation = Installation::new("");
     let url = format!("http://127.0.0.1:{}", free_port());

@@ -7,6 +7,8 @@
 //!
 //! Retention is no migration: it follows the configuration, whatever it was before.
 
+use std::time::Duration;
+
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -53,6 +55,14 @@ pub enum MigrateError {
         #[source]
         source: clickhouse::error::Error,
     },
+    /// ClickHouse did not answer in time; what it was asked may still be done.
+    #[error("migration {migration}: ClickHouse did not answer `{statement}` within {} s", STATEMENT_TIMEOUT.as_secs())]
+    TimedOut {
+        /// Which migration.
+        migration: &'static str,
+        /// The beginning of the statement.
+        statement: String,
+    },
     /// A migration that was applied is not the one of this build.
     #[error(
         "migration {name} (version {version}) was applied with other contents; run the version that applied it, or \
@@ -73,6 +83,16 @@ pub enum MigrateError {
         known: u32,
     },
 }
+
+impl MigrateError {
+    /// Whether it lasts, however often it is tried: the tables are those of another version.
+    pub fn lasts(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::Newer { .. })
+    }
+}
+
+/// No statement works through rows: one that takes longer has no answer.
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One migration as shipped.
 struct Migration {
@@ -190,22 +210,29 @@ impl Store {
 
     async fn run(&self, migration: &'static str, statement: &str) -> Result<(), MigrateError> {
         let sql = statement.replace("{database}", &quoted(self.database()));
-        self.bare_client().query_raw(&sql).execute().await.map_err(|source| MigrateError::Statement {
-            migration,
-            statement: sql.lines().next().unwrap_or_default().chars().take(80).collect(),
-            source,
-        })
+        within_limit(migration, &sql, self.bare_client().query_raw(&sql).execute()).await
     }
 
     async fn ask<T>(&self, sql: &'static str) -> Result<Vec<T>, MigrateError>
     where
         T: RowOwned + RowRead,
     {
-        self.client().query_raw(sql).fetch_all().await.map_err(|source| MigrateError::Statement {
-            migration: "schema_migrations",
-            statement: sql.to_owned(),
-            source,
-        })
+        within_limit("schema_migrations", sql, self.client().query_raw(sql).fetch_all()).await
+    }
+}
+
+/// What `answer` comes to, waited for at most [`STATEMENT_TIMEOUT`].
+async fn within_limit<T>(
+    migration: &'static str,
+    sql: &str,
+    answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
+) -> Result<T, MigrateError> {
+    let statement = || sql.lines().next().unwrap_or_default().chars().take(80).collect();
+    match tokio::time::timeout(STATEMENT_TIMEOUT, answer).await {
+        Ok(answer) => {
+            answer.map_err(|source| MigrateError::Statement { migration, statement: statement(), source })
+        }
+        Err(_) => Err(MigrateError::TimedOut { migration, statement: statement() }),
     }
 }
 
@@ -244,6 +271,23 @@ mod tests {
                 assert!(idempotent.iter().any(|words| statement.contains(words)), "{statement}");
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clickhouse_that_takes_a_statement_and_never_answers_is_given_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let store = Store::new(&format!("http://{}", silent.local_addr().unwrap()), "default", None, "d");
+        let days = 0;
+        let retention = Retention {
+            webhooks_days: days,
+            payment_events_days: days,
+            parked_webhooks_days: days,
+            alert_transitions_days: days,
+            heartbeats_days: days,
+        };
+        let error = store.migrate(retention).await.unwrap_err();
+        assert!(matches!(error, MigrateError::TimedOut { migration: "database", .. }), "{error}");
+        assert!(!error.lasts());
     }
 
     #[test]
