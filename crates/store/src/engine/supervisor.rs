@@ -68,7 +68,7 @@ pub struct Health {
     pub ready: bool,
     /// How often it had to be started again.
     pub restarts: u32,
-    /// Why it is not ready, once something went wrong.
+    /// Why it is not ready; nothing while it starts for the first time.
     pub trouble: Option<String>,
     /// It would never become ready and is not started again.
     pub given_up: bool,
@@ -121,10 +121,7 @@ impl Supervisor {
         let mut was_ready = false;
         loop {
             let death = match self.live(shutdown.as_mut()).await {
-                Life::Stopped => {
-                    self.health.send_modify(|health| health.ready = false);
-                    return;
-                }
+                Life::Stopped => return,
                 Life::Died(death) => death,
             };
             was_ready |= self.health.borrow().ready;
@@ -166,6 +163,10 @@ impl Supervisor {
         let ends = async { tokio::join!(child.wait(), last_words(said)) };
         let stuck = tokio::select! {
             () = &mut shutdown => {
+                self.health.send_modify(|health| {
+                    health.ready = false;
+                    health.trouble = Some("stopping".to_owned());
+                });
                 drop(lifeline);
                 return self.stop(child).await;
             }
@@ -218,6 +219,7 @@ impl Supervisor {
             settled.fetch_or(answered >= SETTLED_AFTER, Ordering::Relaxed);
             self.health.send_if_modified(|health| {
                 let ready = unanswered == 0;
+                health.trouble = (!ready).then(|| "does not answer".to_owned());
                 std::mem::replace(&mut health.ready, ready) != ready
             });
         }

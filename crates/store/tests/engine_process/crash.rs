@@ -158,6 +158,8 @@ async fn the_supervisor_starts_restarts_and_stops_its_engine() {
     let second = process_of(address).await.unwrap();
     assert_ne!(first, second);
     stop.send(()).unwrap();
+    let stopping = let_health(&health, |health| !health.ready).await;
+    assert_eq!(stopping.trouble.as_deref(), Some("stopping"));
     tasks.join_all().await;
     assert!(!health.borrow().ready);
     assert_eq!(process_of(address).await, None);
@@ -180,6 +182,8 @@ async fn an_engine_that_no_longer_answers_is_killed_and_started_again() {
     let stuck = process_of(address).await.unwrap().to_string();
     // It still takes connections, as a stopped process does.
     assert!(Command::new("kill").args(["-STOP", &stuck]).status().unwrap().success());
+    let silent = let_health(&health, |health| !health.ready).await;
+    assert_eq!((silent.restarts, silent.trouble.as_deref()), (0, Some("does not answer")));
     let restarted = let_health(&health, |health| health.restarts == 1).await;
     assert_eq!(restarted.trouble.as_deref(), Some("does not answer any more"));
     let_health(&health, |health| health.ready).await;
