@@ -25,11 +25,20 @@ pub(super) fn of(file: &Path) -> io::Result<String> {
     }
 }
 
-/// Whether `library` is there, and as it was fetched.
-pub(super) fn is_whole(library: &Path) -> bool {
-    match (std::fs::read_to_string(note_of(library)), of(library)) {
-        (Ok(noted), Ok(found)) => noted.trim() == found,
-        _ => false,
+/// Whether `library` is as it was fetched. One that nothing is noted of was put there by hand: it is taken as it is, and
+/// noted. When it is loaded it tells its version.
+pub(super) fn is_whole(library: &Path) -> io::Result<bool> {
+    let (note, found) = (note_of(library), of(library)?);
+    match std::fs::read_to_string(&note) {
+        Ok(noted) => Ok(noted.trim() == found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A folder that cannot be written to is no reason to fetch what is there.
+            if let Err(error) = std::fs::write(&note, found) {
+                tracing::warn!(path = %note.display(), %error, "cannot note what the library is");
+            }
+            Ok(true)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -41,14 +50,21 @@ mod tests {
     fn a_library_is_whole_until_a_byte_of_it_changes() {
         let directory = tempfile::tempdir().unwrap();
         let library = directory.path().join("libchdb.so");
-        assert!(!is_whole(&library));
         std::fs::write(&library, b"abc").unwrap();
-        assert!(!is_whole(&library), "nothing is noted");
         // SHA-256 of "abc" (FIPS 180-4, appendix).
         let noted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
-        std::fs::write(directory.path().join("libchdb.so.sha256"), noted).unwrap();
-        assert!(is_whole(&library));
+        let note = directory.path().join("libchdb.so.sha256");
+        std::fs::write(&note, noted).unwrap();
+        assert!(is_whole(&library).unwrap());
         std::fs::write(&library, b"abd").unwrap();
-        assert!(!is_whole(&library));
+        assert!(!is_whole(&library).unwrap());
+
+        // Nothing is noted: from now on something is.
+        std::fs::remove_file(&note).unwrap();
+        assert!(is_whole(&library).unwrap());
+        std::fs::write(&library, b"abc").unwrap();
+        assert!(!is_whole(&library).unwrap());
+        std::fs::write(&note, noted).unwrap();
+        assert!(is_whole(&library).unwrap());
     }
 }

@@ -24,7 +24,7 @@ pub enum EngineError {
         path: PathBuf,
     },
     /// The shared library is missing, damaged or of another version.
-    #[error("cannot load the engine library {}: fetch it again with `tillwatch engine fetch`", path.display())]
+    #[error("cannot load the engine library {}: remove it and get it with `tillwatch engine fetch`", path.display())]
     Library {
         /// The library.
         path: PathBuf,
@@ -34,8 +34,8 @@ pub enum EngineError {
     },
     /// The shared library is another than this program was built for.
     #[error(
-        "the engine library {} is of version {found}, this program needs {LIBRARY_VERSION}: fetch it with \
-         `tillwatch engine fetch`, or give its place in {LIBRARY_VARIABLE}",
+        "the engine library {} is of version {found}, this program needs {LIBRARY_VERSION}: remove it and get \
+         the other with `tillwatch engine fetch`, or give its place in {LIBRARY_VARIABLE}",
         path.display()
     )]
     Version {

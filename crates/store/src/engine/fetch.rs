@@ -105,7 +105,7 @@ pub fn fetch(directory: &Path, source: &FetchSource) -> Result<PathBuf, FetchErr
     let target = directory.join(FILE_NAME);
     remove_stale_scratch(directory);
     if target.is_file() && *source == FetchSource::Npm {
-        if digest::is_whole(&target) {
+        if digest::is_whole(&target).map_err(|e| file_error(&target, e))? {
             return Ok(target);
         }
         tracing::warn!(path = %target.display(), "the library is not as it was fetched: fetching it again");
@@ -135,8 +135,9 @@ pub fn fetch(directory: &Path, source: &FetchSource) -> Result<PathBuf, FetchErr
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(file_error)?;
     let note = digest::note_of(&fresh);
     std::fs::write(&note, digest::of(&fresh).map_err(file_error)?).map_err(file_error)?;
-    std::fs::rename(&fresh, &target).map_err(file_error)?;
+    // The note goes first: an end between the two leaves one that fits no library, and a library that is fetched again.
     std::fs::rename(&note, digest::note_of(&target)).map_err(file_error)?;
+    std::fs::rename(&fresh, &target).map_err(file_error)?;
     tracing::info!(path = %target.display(), "the embedded engine's library is in place");
     Ok(target)
 }

@@ -30,6 +30,11 @@ fn a_library_at_hand_is_taken_in_and_found_again_offline() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), path.to_str().unwrap());
 
+    // Put there by hand, without a note: it is kept, and noted.
+    std::fs::remove_file(path.with_added_extension("sha256")).unwrap();
+    assert!(fetch_without_npm(directory.path()).status.success());
+    assert_eq!(left(), 2);
+
     // Cut short since: it is not taken for the library any more.
     std::fs::File::options().write(true).open(&path).unwrap().set_len(1_000).unwrap();
     let error = String::from_utf8(fetch_without_npm(directory.path()).stderr).unwrap();
