@@ -128,15 +128,16 @@ impl Exporter {
     }
 
     async fn insert(&self, rows: &[TransitionRow<'_>]) -> Result<(), clickhouse::error::Error> {
-        let mut insert = self
-            .client
-            .insert::<TransitionRow<'_>>("alert_transitions_stored")
-            .await?
-            .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT));
-        for row in rows {
-            insert.write(row).await?;
-        }
-        insert.end().await
+        // The client asks for the table's columns first: all of it has one limit.
+        let work = async {
+            let mut insert = self.client.insert::<TransitionRow<'_>>("alert_transitions_stored").await?;
+            for row in rows {
+                insert.write(row).await?;
+            }
+            insert.end().await
+        };
+        let timed_out = Err(clickhouse::error::Error::TimedOut);
+        tokio::time::timeout(INSERT_TIMEOUT, work).await.unwrap_or(timed_out)
     }
 }
 
@@ -159,5 +160,25 @@ fn row(transition: &Transition, now: UnixMillis) -> TransitionRow<'_> {
 impl std::fmt::Debug for Exporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exporter").field("storage", &self.storage).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::telemetry::Telemetry;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clickhouse_that_never_answers_is_not_waited_for() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let exporter = Exporter {
+            storage: Storage::open(&folder.path().join("alerting.sqlite")).unwrap(),
+            client: Client::default().with_url(format!("http://{}", silent.local_addr().unwrap())),
+            observations: Arc::new(Observations::new(&Telemetry::for_tests().unwrap().meter("alerting"))),
+        };
+        let error = exporter.insert(&[]).await.unwrap_err();
+        assert!(matches!(error, clickhouse::error::Error::TimedOut), "{error}");
     }
 }
