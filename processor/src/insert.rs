@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use payments::{ParkReason, UnixMillis};
-use rand::RngExt as _;
 use runtime::config::ProcessorConfig;
 use runtime::{HealthHandle, SharedClock};
 use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, WebhookRow};
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::observations::Observations;
+use crate::pauses::{Pauses, Stopped};
 use crate::prepare::{Normalized, Prepared};
 use crate::sift::{PIECES_REFUSED_MAX, Sift, Sifted};
 
@@ -33,10 +33,6 @@ const FAILURES_UNTIL_NOT_READY: u32 = 3;
 /// before it is refused.
 const ATTEMPTS_MIN: u32 = 3;
 
-/// The process is stopping and the store does not take the batch: it stays in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stopped;
-
 pub(crate) struct Inserter {
     store: Store,
     clock: SharedClock,
@@ -45,12 +41,6 @@ pub(crate) struct Inserter {
     delay: Duration,
     delay_max: Duration,
     timeout: Duration,
-}
-
-/// Growing pauses between attempts.
-struct Pauses {
-    next: Duration,
-    max: Duration,
 }
 
 impl Inserter {
@@ -76,7 +66,7 @@ impl Inserter {
     pub(crate) async fn wait_for_tables(&self, stop: &CancellationToken) -> Result<(), Stopped> {
         let mut pauses = self.pauses();
         while let Err(error) = self.check_tables(stop).await? {
-            self.observations.tables_differ(&error, pauses.next);
+            self.observations.tables_differ(&error, pauses.next());
             self.health.not_ready(runtime::chain(&error));
             pauses.wait(stop).await?;
         }
@@ -261,7 +251,7 @@ impl Inserter {
                 }
                 Decision::Retry | Decision::RetrySmaller | Decision::SplitIfRepeated => {}
             }
-            self.observations.insert_retried(T::TABLE, &error, pauses.next);
+            self.observations.insert_retried(T::TABLE, &error, pauses.next());
             if failures >= FAILURES_UNTIL_NOT_READY {
                 self.health.not_ready(format!("{error} ({})", error.name()));
             }
@@ -276,25 +266,14 @@ impl Inserter {
         pauses: &mut Pauses,
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
-        self.observations.table_refuses(table, why, pauses.next);
+        self.observations.table_refuses(table, why, pauses.next());
         self.health
             .not_ready(format!("ClickHouse refuses rows of {table} that nothing is wrong with: {why}"));
         pauses.wait(stop).await
     }
 
     fn pauses(&self) -> Pauses {
-        Pauses { next: self.delay, max: self.delay_max }
-    }
-}
-
-impl Pauses {
-    async fn wait(&mut self, stop: &CancellationToken) -> Result<(), Stopped> {
-        let jittered = self.next.mul_f64(rand::rng().random_range(0.8..1.2));
-        self.next = (self.next * 2).min(self.max);
-        tokio::select! {
-            () = stop.cancelled() => Err(Stopped),
-            () = tokio::time::sleep(jittered) => Ok(()),
-        }
+        Pauses::new(self.delay, self.delay_max)
     }
 }
 
@@ -304,3 +283,6 @@ impl Normalized {
         Some(ParkedWebhookRow::because(&self.envelope, parked.reason, parked.detail.clone(), stored_at))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@
 mod insert;
 mod observations;
 mod outcome;
+mod pauses;
 mod pipeline;
 mod prepare;
 mod sift;

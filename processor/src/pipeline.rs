@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Processor;
-use crate::insert::{Inserter, Stopped};
+use crate::insert::Inserter;
 use crate::observations::Observations;
+use crate::pauses::Stopped;
 use crate::prepare::{Prepared, prepare};
 use crate::trace::{Stages, record_batch};
 
