@@ -55,13 +55,15 @@ impl Installation {
         std::fs::write(self.path("rules").join(name), text).unwrap();
     }
 
-    /// The binary with this installation's configuration and data.
+    /// The binary with this installation's configuration and data. The folder is named as people name it: from where
+    /// they stand.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tillwatch"));
         command
             .args(arguments)
             .args(["--config".as_ref(), self.path("tillwatch.toml").as_os_str()])
-            .args(["--data-dir".as_ref(), self.path("data").as_os_str()])
+            .args(["--data-dir", "./data"])
+            .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command
     }

@@ -87,7 +87,8 @@ fn open(config: &EngineConfig) -> Result<(Arc<Library>, Pool, Workers), EngineEr
     let arguments = settings::write(config).map_err(data_dir_error)?;
     let library = load(&config.library)?;
     let pool = pool::start(&library, arguments, config).map_err(data_dir_error)?;
-    let (pool, workers) = pool.ok_or_else(|| EngineError::Open { path: settings::database_path(config) })?;
+    let (pool, workers) =
+        pool.ok_or_else(|| EngineError::Open { path: settings::database_path(&config.data_dir) })?;
     Ok((library, pool, workers))
 }
 

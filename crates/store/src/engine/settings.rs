@@ -36,9 +36,11 @@ const TABLE_ENGINES: [&str; 19] = [
 
 /// The engine's command line for this configuration, after writing the files it names.
 pub(super) fn write(config: &EngineConfig) -> io::Result<Vec<CString>> {
-    let users = config.data_dir.join("engine-users.xml");
-    let server = config.data_dir.join("engine.xml");
-    let database = database_path(config);
+    // The engine joins a relative path to itself, and then finds no file of its own.
+    let data_dir = std::path::absolute(&config.data_dir)?;
+    let users = data_dir.join("engine-users.xml");
+    let server = data_dir.join("engine.xml");
+    let database = database_path(&data_dir);
     std::fs::create_dir_all(&database)?;
     std::fs::write(&users, users_xml(config))?;
     std::fs::write(&server, server_xml(config, &users)?)?;
@@ -51,8 +53,8 @@ pub(super) fn write(config: &EngineConfig) -> io::Result<Vec<CString>> {
 }
 
 /// Where the engine keeps its database.
-pub(super) fn database_path(config: &EngineConfig) -> PathBuf {
-    config.data_dir.join("db")
+pub(super) fn database_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("db")
 }
 
 fn utf8(path: &Path) -> io::Result<&str> {
