@@ -16,7 +16,8 @@ pub struct IngestConfig {
     pub header_bytes_max: usize,
     /// A client that takes longer to send its request head is cut off.
     pub header_read_timeout_ms: u64,
-    /// A client that takes longer to send its body is answered 408 and cut off.
+    /// A client that takes longer to send its body is answered 408 and cut off; one that does not take its answers for
+    /// as long is cut off too (on Linux).
     pub body_read_timeout_ms: u64,
     /// The durable write must answer within this time, else 503.
     pub publish_timeout_ms: u64,
