@@ -10,6 +10,9 @@ use super::encoding::{Decoder, Encoding};
 use super::exception::{Exception, code};
 use super::frame::Decompressor;
 
+/// Who sends more than this after being refused finds the connection closed, perhaps before the answer.
+const DRAINED_BYTES_MAX: u64 = 64 << 20;
+
 /// The body of one request.
 pub(super) struct Body {
     incoming: Incoming,
@@ -66,9 +69,10 @@ impl Body {
         self.front = (!piece.is_empty()).then_some(piece);
     }
 
-    /// Reads what is left and drops it, within the same limits, so that a client which is still
-    /// sending gets to read its answer.
+    /// Reads what is left and drops it, so that a client which is still sending gets to read its answer. A body
+    /// that is larger than allowed is drained for another [`DRAINED_BYTES_MAX`].
     pub(super) async fn drain(&mut self) {
+        self.bytes_left = self.bytes_left.max(DRAINED_BYTES_MAX);
         self.front = None;
         self.decoder = None;
         self.decompressor = None;
