@@ -43,12 +43,13 @@ pub(crate) fn published_log_config(process: &Process) -> LogConfig {
     log
 }
 
-/// Starts ingest on its port.
+/// Starts ingest on its port and its own threads.
 pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> anyhow::Result<()> {
     let config = &process.config;
     let sources = Sources::prepare(&config.sources, &config.folder(), config.ingest.body_bytes_max)
         .context("[[sources]]")?;
-    let listener = bind(config.ingest.listen, "ingest.listen").await?;
+    // A socket belongs to the threads it is opened on.
+    let listener = process.front.spawn(bind(config.ingest.listen, "ingest.listen")).await??;
     let ingest = Ingest {
         config: config.ingest.clone(),
         sources,
@@ -59,7 +60,9 @@ pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> any
         health: process.health.register("ingest"),
     };
     tracing::info!(address = %config.ingest.listen, sources = config.sources.len(), "ingest listens");
+    let front = process.front.enter();
     process.lifecycle.spawn("ingest", ingest::run(ingest, listener, process.lifecycle.clone()));
+    drop(front);
     // What was admitted to the log is committed before the process ends.
     process.lifecycle.spawn_last("queue", |stop| async move {
         stop.cancelled().await;

@@ -13,8 +13,7 @@ use super::simulate;
 use crate::bootstrap::load_config;
 use crate::cli::Global;
 
-/// How far below its parent's priority a supervised engine runs, by nice(2): a third of the processor time of an
-/// equal, when there is not enough for both.
+/// How far below the threads that start it a supervised engine runs, by nice(2).
 const ENGINE_NICENESS: i32 = 5;
 
 /// Fetch or run the embedded ClickHouse.
