@@ -12,7 +12,8 @@ use runtime::Lifecycle;
 use runtime::config::IngestConfig;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 use tracing::{debug, warn};
 
@@ -29,6 +30,7 @@ pub(crate) async fn serve(
     let places = Arc::new(Semaphore::new(config.connections_max));
     let http = http1(config);
     let answer_timeout = Duration::from_millis(config.body_read_timeout_ms);
+    let mut draining = Draining::default();
     loop {
         // The place is taken before accepting, so that connections over the limit wait in the kernel, not in memory.
         let place = tokio::select! {
@@ -47,7 +49,8 @@ pub(crate) async fn serve(
                     place,
                     http.clone(),
                     router.clone(),
-                    lifecycle.clone(),
+                    draining.announced(),
+                    lifecycle.hard().clone(),
                     answer_timeout,
                 );
                 lifecycle.spawn_detached(connection);
@@ -75,7 +78,8 @@ async fn serve_connection(
     place: OwnedSemaphorePermit,
     http: hyper::server::conn::http1::Builder,
     router: Router,
-    lifecycle: Lifecycle,
+    draining: oneshot::Receiver<()>,
+    hard: CancellationToken,
     answer_timeout: Duration,
 ) {
     let _place = place;
@@ -86,18 +90,40 @@ async fn serve_connection(
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = lifecycle.soft().cancelled() => {
+        _ = draining => {
             connection.as_mut().graceful_shutdown();
             // The hard token never comes before the soft one, so only now is it worth watching.
             tokio::select! {
                 outcome = connection => outcome,
-                () = lifecycle.hard().cancelled() => return,
+                () = hard.cancelled() => return,
             }
         }
     };
     if let Err(error) = outcome {
         // The client's doing: it hung up, was too slow, or does not speak HTTP.
         debug!(%error, "connection ended");
+    }
+}
+
+/// Tells every connection that the server drains, by being dropped. A cancellation token would do the same, but all
+/// connections that poll one contend for its lock, at every request.
+#[derive(Debug, Default)]
+struct Draining {
+    connections: Vec<oneshot::Sender<()>>,
+    /// How many connections there may be before the ended ones are forgotten.
+    tidy_at: usize,
+}
+
+impl Draining {
+    /// Resolves when the server drains.
+    fn announced(&mut self) -> oneshot::Receiver<()> {
+        if self.connections.len() >= self.tidy_at {
+            self.connections.retain(|connection| !connection.is_closed());
+            self.tidy_at = (2 * self.connections.len()).max(64);
+        }
+        let (draining, announced) = oneshot::channel();
+        self.connections.push(draining);
+        announced
     }
 }
 
