@@ -33,6 +33,7 @@ pub(crate) fn log_config(config: &Config) -> LogConfig {
     log.bytes_max = config.queue.bytes_max;
     log.in_flight_bytes_max = config.queue.in_flight_bytes_max;
     log.record_bytes_max = config.record_bytes_max();
+    log.answer_timeout = Duration::from_millis(config.ingest.publish_timeout_ms);
     log
 }
 

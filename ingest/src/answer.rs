@@ -32,8 +32,6 @@ pub enum Answer {
     Busy,
     /// Nothing durable could be written: 503.
     NotDurable(PublishError),
-    /// The durable write did not answer in time: 503.
-    PublishTimedOut,
 }
 
 impl Answer {
@@ -52,8 +50,8 @@ impl Answer {
             Self::NotDurable(PublishError::Full { .. }) => "queue_full",
             Self::NotDurable(PublishError::Overloaded { .. }) => "queue_overloaded",
             Self::NotDurable(error) if error.is_disk_full() => "disk_full",
+            Self::NotDurable(PublishError::TimedOut { .. }) => "publish_timed_out",
             Self::NotDurable(_) => "not_durable",
-            Self::PublishTimedOut => "publish_timed_out",
         }
     }
 
@@ -68,7 +66,7 @@ impl Answer {
             Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::NotDurable(_) | Self::PublishTimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -90,7 +88,7 @@ impl Answer {
                 "over this source's rate (requests_per_second_max): try again later".to_owned()
             }
             Self::Busy => "too many requests are being worked on: try again later".to_owned(),
-            Self::NotDurable(_) | Self::PublishTimedOut => {
+            Self::NotDurable(_) => {
                 "nothing durable could be written, so nothing was accepted: try again later".to_owned()
             }
         }

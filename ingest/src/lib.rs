@@ -65,7 +65,6 @@ pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) ->
         instance: ingest.instance.clone(),
         interval: Duration::from_millis(ingest.config.heartbeat_interval_ms),
         clock: Arc::clone(&ingest.clock),
-        publish_timeout: Duration::from_millis(ingest.config.publish_timeout_ms),
         health: ingest.health.clone(),
     };
     lifecycle.spawn("heartbeats", heartbeats.run(lifecycle.soft().clone()));

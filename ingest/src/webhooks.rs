@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use opentelemetry::global::BoxedTracer;
 use payments::providers::SealDetails;
-use payments::{Provider, Rejection, UnixMillis};
-use queue::Publisher;
+use payments::{Rejection, UnixMillis};
+use queue::{PublishError, Publisher};
 use rand::RngExt as _;
 use runtime::{SharedClock, chain};
 use uuid::Uuid;
@@ -42,7 +42,6 @@ pub(crate) struct Receiver {
     tracer: Option<BoxedTracer>,
     body_bytes_max: usize,
     body_read_timeout: Duration,
-    publish_timeout: Duration,
     retry_after_s: u32,
 }
 
@@ -67,7 +66,6 @@ impl Receiver {
             tracer: ingest.telemetry.tracer("ingest"),
             body_bytes_max: ingest.config.body_bytes_max,
             body_read_timeout: Duration::from_millis(ingest.config.body_read_timeout_ms),
-            publish_timeout: Duration::from_millis(ingest.config.publish_timeout_ms),
             retry_after_s: ingest.config.retry_after_s,
         }
     }
@@ -97,11 +95,15 @@ impl Receiver {
             Ok(body) => body,
             Err(answer) => return answer,
         };
-        let (span, envelope) = match self.verify_and_seal(endpoint, head, body, received_at) {
-            Ok(sealed) => sealed,
+        let (span, published) = match self.verify_and_publish(endpoint, head, body, received_at) {
+            Ok(published) => published,
             Err(rejection) => return Answer::Rejected(rejection),
         };
-        let answer = self.publish(source.provider, envelope).await;
+        // Invariant: the only way to `Accepted` is through the queue's word that the envelope is durable.
+        let answer = match published.await {
+            Ok(()) => Answer::Accepted(source.provider),
+            Err(error) => Answer::NotDurable(error),
+        };
         span.end(answer.code());
         answer
     }
@@ -109,27 +111,27 @@ impl Receiver {
     /// Takes head and body, so that they are gone before the durable write is waited for: the connection reads its next
     /// request into the memory they leave, instead of asking for more.
     #[expect(clippy::needless_pass_by_value, reason = "dropped here")]
-    fn verify_and_seal(
+    fn verify_and_publish(
         &self,
         endpoint: &Endpoint,
         head: Parts,
         body: Bytes,
         received_at: UnixMillis,
-    ) -> Result<(IngestSpan, Bytes), Rejection> {
+    ) -> Result<(IngestSpan, impl Future<Output = Result<(), PublishError>> + Send + use<>), Rejection> {
         let Endpoint { source, observations } = endpoint;
         let request = payments::Request { headers: &head.headers, body: &body };
         let verified = source.verifier.verify(request, received_at)?;
         observations.secret_matched(verified.secret_index);
         let (span, traceparent) =
             IngestSpan::start(self.tracer.as_ref(), &head.headers, &source.name, received_at);
-        let envelope = verified.seal(&SealDetails {
+        let sealed = verified.seal(&SealDetails {
             id: webhook_id(received_at),
             received_at,
             source: &source.name,
             secret: source.secrets.get(verified.secret_index).map_or("", String::as_str),
             traceparent: &traceparent,
         });
-        Ok((span, envelope))
+        Ok((span, self.publisher.publish(&sealed.pieces())))
     }
 
     /// Reads the whole body, bounded in size, memory and time.
@@ -173,15 +175,6 @@ impl Receiver {
         }
         Ok(if whole.is_empty() { first } else { whole.freeze() })
     }
-
-    /// Invariant: the only way to [`Answer::Accepted`] is through the queue's word that the envelope is durable.
-    async fn publish(&self, provider: Provider, envelope: Bytes) -> Answer {
-        match tokio::time::timeout(self.publish_timeout, self.publisher.publish(envelope)).await {
-            Ok(Ok(())) => Answer::Accepted(provider),
-            Ok(Err(error)) => Answer::NotDurable(error),
-            Err(_) => Answer::PublishTimedOut,
-        }
-    }
 }
 
 async fn webhooks_post(State(receiver): State<Arc<Receiver>>, request: Request<Body>) -> Response<Body> {
@@ -192,12 +185,8 @@ async fn webhooks_post(State(receiver): State<Arc<Receiver>>, request: Request<B
     let unanswered = endpoint.observations.arrived();
     let answer = receiver.receive(endpoint, request).await;
     unanswered.answered(&answer);
-    match &answer {
-        Answer::NotDurable(error) => receiver.observations.not_durable(&endpoint.source.name, &chain(error)),
-        Answer::PublishTimedOut => {
-            receiver.observations.not_durable(&endpoint.source.name, "the queue does not answer in time");
-        }
-        _ => {}
+    if let Answer::NotDurable(error) = &answer {
+        receiver.observations.not_durable(&endpoint.source.name, &chain(error));
     }
     answer.into_response(receiver.retry_after_s)
 }

@@ -133,7 +133,26 @@ impl Envelope {
             secret: &self.secret,
             traceparent: &self.traceparent,
         };
-        head.encode(headers, &self.body)
+        Sealed { head: head.encode(headers, self.body.len()), body: &self.body }.to_bytes()
+    }
+}
+
+/// An envelope in wire format, as it is before anything copies the body: two pieces, one behind the other.
+#[derive(Debug)]
+pub struct Sealed<'a> {
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: &'a [u8],
+}
+
+impl Sealed<'_> {
+    /// The pieces, in order.
+    pub fn pieces(&self) -> [&[u8]; 2] {
+        [&self.head, self.body]
+    }
+
+    /// The pieces put together, as [`QueueMessage::decode`] reads them.
+    pub fn to_bytes(&self) -> Bytes {
+        self.pieces().concat().into()
     }
 }
 
@@ -148,14 +167,14 @@ pub(crate) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// The whole envelope in wire format, written in one go from where its parts are.
+    /// The envelope in wire format, up to the body's bytes.
     pub(crate) fn encode<'h>(
         &self,
         headers: impl Iterator<Item = (&'h str, &'h [u8])>,
-        body: &[u8],
-    ) -> Bytes {
+        body_bytes: usize,
+    ) -> Vec<u8> {
         let texts = self.source.len() + self.secret.len() + self.traceparent.len();
-        let mut out = BytesMut::with_capacity(64 + texts + HEADERS_BYTES_USUAL + body.len());
+        let mut out = Vec::with_capacity(64 + texts + HEADERS_BYTES_USUAL);
         out.put_u8(VERSION);
         out.put_u8(KIND_WEBHOOK);
         out.put_slice(self.id.as_bytes());
@@ -173,12 +192,13 @@ impl Head<'_> {
         // Ingest bounds the header count (a hundred) and sizes (kilobytes) far below these limits.
         for (name, value) in headers.take(usize::from(u16::MAX)) {
             put_text16(&mut out, name);
-            put_bytes32(&mut out, value);
+            put_length32(&mut out, value.len());
+            out.put_slice(value);
             count += 1;
         }
         out[count_at..count_at + 2].copy_from_slice(&count.to_le_bytes());
-        put_bytes32(&mut out, body);
-        out.freeze()
+        put_length32(&mut out, body_bytes);
+        out
     }
 }
 
@@ -194,7 +214,7 @@ impl Heartbeat {
     }
 }
 
-fn put_text16(out: &mut BytesMut, text: &str) {
+fn put_text16(out: &mut impl BufMut, text: &str) {
     let mut end = text.len().min(usize::from(u16::MAX));
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -204,10 +224,9 @@ fn put_text16(out: &mut BytesMut, text: &str) {
     out.put_slice(&text.as_bytes()[..end]);
 }
 
-fn put_bytes32(out: &mut BytesMut, bytes: &[u8]) {
+fn put_length32(out: &mut impl BufMut, bytes: usize) {
     // Ingest bounds a body to megabytes; 4 GiB cannot be reached.
-    out.put_u32_le(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-    out.put_slice(bytes);
+    out.put_u32_le(u32::try_from(bytes).unwrap_or(u32::MAX));
 }
 
 /// Takes fields off the front of a message and never reads past its end.

@@ -22,7 +22,7 @@ pub mod signature;
 mod time;
 
 pub use decline::{Decline, DeclineCategory, DeclineClass, Retry};
-pub use envelope::{DecodeError, Envelope, Heartbeat, QueueMessage};
+pub use envelope::{DecodeError, Envelope, Heartbeat, QueueMessage, Sealed};
 pub use event::{Kind, Outcome, PaymentEvent, ThreeDs};
 pub use money::{Currency, Money};
 pub use providers::{ParkReason, Provider, Rejection, Request, SourceSettings, Verified, Verifier};

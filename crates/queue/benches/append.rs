@@ -73,7 +73,7 @@ async fn publish_all(publisher: &Publisher, publishers: usize, records: u64) -> 
         let share = records / publishers as u64 + u64::from(task < records % publishers as u64);
         tasks.spawn(async move {
             for _ in 0..share {
-                publisher.publish(record.clone()).await.expect("stored");
+                publisher.publish(&[&record]).await.expect("stored");
             }
         });
     }

@@ -97,7 +97,7 @@ async fn publish_all(publisher: &Publisher, publishers: usize, records: usize) -
         let (publisher, record) = (publisher.clone(), record.clone());
         tasks.spawn(async move {
             for _ in 0..records / publishers {
-                publisher.publish(record.clone()).await?;
+                publisher.publish(&[&record]).await?;
             }
             Ok::<_, queue::PublishError>(())
         });

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The queue could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,12 @@ pub enum PublishError {
         /// Their payload bytes.
         bytes: usize,
     },
+    /// The disk does not answer. The record may be stored yet.
+    #[error("the disk did not answer within {} ms", .within.as_millis())]
+    TimedOut {
+        /// How long was waited.
+        within: Duration,
+    },
     /// The record is larger than the log takes.
     #[error("a record of {bytes} bytes is larger than the {bytes_max} the log takes")]
     TooLarge {
@@ -98,7 +105,11 @@ impl PublishError {
             Self::Storage(source) => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
-            Self::Full { .. } | Self::Overloaded { .. } | Self::TooLarge { .. } | Self::Closed => false,
+            Self::Full { .. }
+            | Self::Overloaded { .. }
+            | Self::TimedOut { .. }
+            | Self::TooLarge { .. }
+            | Self::Closed => false,
         }
     }
 }

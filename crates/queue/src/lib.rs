@@ -1,6 +1,6 @@
 //! The queue between ingest and processor.
 //!
-//! Ingest [`publish`](Publisher::publish)es a record and answers its sender when that returns: the
+//! Ingest [`publish`](Publisher::publish)es a record and answers its sender when that is done: the
 //! record is then durable. The processor [`receive`](Consumer::receive)s batches and
 //! [`ack`](Consumer::ack)s them when what they became is durable elsewhere. Everything not
 //! acknowledged is delivered again after a restart: at least once, in order.
@@ -16,7 +16,7 @@
 //! use std::time::Duration;
 //!
 //! let (publisher, mut consumer) = open_embedded(LogConfig::new(dir.path()))?;
-//! publisher.publish("a record".into()).await?;
+//! publisher.publish(&[b"a record"]).await?;
 //!
 //! let limits = BatchLimits { records_max: 10_000, bytes_max: 32 << 20, linger: Duration::from_millis(5) };
 //! let batch = consumer.receive(&limits).await?;
@@ -33,8 +33,6 @@ mod error;
 pub use delivery::{Batch, BatchLimits, Delivery, Position};
 pub use embedded::{ConsumerStats, LogConfig, PublisherStats};
 pub use error::{ConsumeError, OpenError, PublishError, StorageError};
-
-use bytes::Bytes;
 
 /// Where records go in. Clones share one queue.
 #[derive(Clone, Debug)]
@@ -62,11 +60,15 @@ impl Publisher {
         embedded::open_publisher(config).map(Self::Embedded)
     }
 
-    /// Stores a record; returns when it is durable. If the future is dropped before, the record may
+    /// Stores a record, whose payload is given in pieces: they are no longer needed when this returns, and
+    /// the future is ready when the record is durable. If the future is dropped before, the record may
     /// or may not be stored.
-    pub async fn publish(&self, record: Bytes) -> Result<(), PublishError> {
+    pub fn publish(
+        &self,
+        payload: &[&[u8]],
+    ) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
         match self {
-            Self::Embedded(publisher) => publisher.publish(record).await,
+            Self::Embedded(publisher) => publisher.publish(payload),
         }
     }
 

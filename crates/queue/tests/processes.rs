@@ -70,7 +70,7 @@ fn a_killed_process_loses_nothing_acknowledged_and_repeats_nothing_consumed() {
     }
     let (publisher, mut consumer) = open_embedded(config(dir.path())).unwrap();
     block_on(async {
-        publisher.publish("the end".into()).await.unwrap();
+        publisher.publish(&[b"the end"]).await.unwrap();
         loop {
             for delivery in receive(&mut consumer).await {
                 if delivery.payload == "the end" {
@@ -195,7 +195,8 @@ async fn publish_for_ever(publisher: &Publisher, run: &str) {
         publishers.spawn(async move {
             for number in 0.. {
                 let id = format!("{run}-{task}-{number}");
-                publisher.publish(payload_of(&id, (number * 131 + task * 977) % 5000)).await.unwrap();
+                let payload = payload_of(&id, (number * 131 + task * 977) % 5000);
+                publisher.publish(&[&payload]).await.unwrap();
                 say("stored", &id);
             }
         });

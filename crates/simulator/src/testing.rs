@@ -170,7 +170,7 @@ pub(crate) fn read(
         secret: "",
         traceparent: "",
     });
-    let QueueMessage::Webhook(envelope) = QueueMessage::decode(sealed).unwrap() else {
+    let QueueMessage::Webhook(envelope) = QueueMessage::decode(sealed.to_bytes()).unwrap() else {
         panic!("sealed a webhook, read something else")
     };
     Provider::normalize(&envelope, &source.settings).map_err(|reason| reason.to_string())

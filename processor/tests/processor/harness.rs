@@ -36,7 +36,7 @@ impl Running {
         let directory = tempfile::tempdir().unwrap();
         let (publisher, consumer) = open_embedded(log(&directory)).unwrap();
         for message in messages {
-            publisher.publish(message).await.unwrap();
+            publisher.publish(&[&message]).await.unwrap();
         }
         let (health, lifecycle) = (Health::default(), Lifecycle::new());
         let telemetry = Telemetry::for_tests().unwrap();

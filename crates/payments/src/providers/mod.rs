@@ -22,7 +22,7 @@ use http::HeaderMap;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
-use crate::envelope::{Envelope, Head};
+use crate::envelope::{Envelope, Head, Sealed};
 use crate::event::PaymentEvent;
 use crate::secret::Secret;
 use crate::time::UnixMillis;
@@ -236,12 +236,13 @@ impl Verifier {
 }
 
 impl Verified<'_> {
-    /// The envelope of this request in wire format ([`QueueMessage::decode`](crate::QueueMessage::decode) reads it),
-    /// written in one go from where its parts are. Credentials among the headers are left out.
-    pub fn seal(&self, details: &SealDetails<'_>) -> Bytes {
+    /// The envelope of this request in wire format ([`QueueMessage::decode`](crate::QueueMessage::decode) reads it).
+    /// Credentials among the headers are left out.
+    pub fn seal(&self, details: &SealDetails<'_>) -> Sealed<'_> {
         let SealDetails { id, received_at, source, secret, traceparent } = *details;
         let head = Head { id, received_at, provider: self.provider, source, secret, traceparent };
-        head.encode(self.headers(), self.request.body)
+        let head = head.encode(self.headers(), self.request.body.len());
+        Sealed { head, body: self.request.body }
     }
 
     fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {

@@ -1,14 +1,13 @@
 //! The committing thread: takes what waits, makes it durable with one write and one sync, and wakes
 //! who waited.
 
-use super::config::{Commit, LogConfig};
+use super::config::LogConfig;
 use super::lock::Lock;
-use super::waiting::{Gather, Waiting, WaitingRoom};
+use super::waiting::{Gather, WaitingRoom};
 use super::watermark::Watermark;
-use super::writer::Writer;
-use crate::PublishError;
-use std::collections::VecDeque;
+use super::writer::{COMMIT_BYTES_MAX, Share, Writer};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The committing thread.
 pub(crate) struct Committer {
@@ -33,59 +32,35 @@ impl Committer {
 
     /// Commits until the room is closed and empty.
     pub(crate) fn run(&mut self) {
-        let mut batch = Vec::new();
-        let mut rest = VecDeque::new();
+        let mut staged = Vec::new();
         let mut gather = Gather::nothing();
-        while self.room.take(&mut batch, &gather) {
-            gather = Gather::after(batch.len());
-            rest.extend(batch.drain(..));
-            while !rest.is_empty() {
-                self.step(&mut rest);
+        while self.room.take(&mut staged, &gather) {
+            let (mut committed_bytes, mut records) = (0, 0);
+            let begun = Instant::now();
+            while committed_bytes < staged.len() {
+                let share = self.commit(&mut staged[committed_bytes..]);
+                committed_bytes += share.bytes;
+                records += share.records;
             }
+            gather = Gather::after(records, begun);
+            // Its memory is kept for the next records, but not that of a rare flood.
+            staged.clear();
+            staged.shrink_to(COMMIT_BYTES_MAX);
         }
         self.writer.close();
     }
 
-    /// One commit: of as many as fit the segment, from the front.
-    fn step(&mut self, rest: &mut VecDeque<Waiting>) {
-        let Some(first) = rest.front() else { return };
-        if let Err(error) = self.writer.ensure_room(first.payload.len()) {
-            // Without a segment none of them can be stored.
-            return self.answer(rest, rest.len(), &Err(error));
-        }
-        let mut staged = 0;
-        let mut payload_bytes = 0;
-        while let Some(next) = rest.get(staged)
-            && self.writer.stage(&next.payload)
-        {
-            staged += 1;
-            payload_bytes += next.payload.len() as u64;
-        }
-        let committed = self.writer.commit();
+    /// One commit, from the front; who waited for its share is answered.
+    fn commit(&mut self, staged: &mut [u8]) -> Share {
+        let (share, committed) = self.writer.commit(staged);
         if let Ok(commit) = &committed {
-            self.watermark.advance(self.writer.last_sequence(), payload_bytes);
+            self.watermark.advance(self.writer.last_sequence(), share.payload_bytes as u64);
             if let Some(observer) = &self.config.observer {
                 observer.committed(commit);
             }
         }
-        self.answer(rest, staged, &committed);
-    }
-
-    /// Answers the first ones, whose fate is now known. They are no longer in flight by then: who is
-    /// answered may publish again at once.
-    fn answer(&self, rest: &mut VecDeque<Waiting>, answered: usize, result: &Result<Commit, PublishError>) {
-        let bytes: usize = rest.iter().take(answered).map(|waiting| waiting.payload.len()).sum();
-        let mut state = self.room.lock();
-        state.in_flight_records -= answered;
-        state.in_flight_bytes -= bytes;
-        state.totals.record(result, self.writer.last_sequence());
-        drop(state);
-        let answer = result.as_ref().map(|_| ()).map_err(Clone::clone);
-        for Waiting { payload, done } in rest.drain(..answered) {
-            drop(payload);
-            // A publisher that no longer waits has no use for the answer.
-            drop(done.send(answer.clone()));
-        }
+        self.room.answer(&share, &committed, self.writer.last_sequence());
+        share
     }
 }
 

@@ -25,13 +25,15 @@ pub struct LogConfig {
     pub in_flight_bytes_max: usize,
     /// Records that may wait for the disk.
     pub in_flight_records_max: usize,
+    /// Who publishes has an answer after this time, or a quarter more, whatever the disk does.
+    pub answer_timeout: Duration,
     /// Told of every commit; for histograms.
     pub observer: Option<Arc<dyn CommitObserver>>,
 }
 
 impl LogConfig {
     /// The defaults: segments of 64 MiB, 8 GiB in all, records up to 8 MiB, 64 MiB or 16,384
-    /// records in flight.
+    /// records in flight, answers within 5 s.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -40,6 +42,7 @@ impl LogConfig {
             record_bytes_max: 8 * 1024 * 1024,
             in_flight_bytes_max: 64 * 1024 * 1024,
             in_flight_records_max: 16_384,
+            answer_timeout: Duration::from_secs(5),
             observer: None,
         }
     }
@@ -76,6 +79,12 @@ impl LogConfig {
                 self.in_flight_records_max as u64,
                 self.in_flight_records_max >= 1,
                 "at least 1".to_owned(),
+            ),
+            (
+                "answer_timeout",
+                u64::try_from(self.answer_timeout.as_millis()).unwrap_or(u64::MAX),
+                self.answer_timeout >= Duration::from_millis(1),
+                "at least 1 ms".to_owned(),
             ),
         ];
         for (setting, value, holds, requirement) in checks {
@@ -116,12 +125,13 @@ mod tests {
     #[test]
     fn each_impossible_setting_is_named_with_what_it_must_be() {
         type Spoil = fn(&mut LogConfig);
-        let spoil: [(&str, Spoil); 5] = [
+        let spoil: [(&str, Spoil); 6] = [
             ("segment_bytes", |config| config.segment_bytes = 4096),
             ("segment_bytes", |config| config.segment_bytes = 5 * 1024 * MIB),
             ("bytes_max", |config| config.bytes_max = 100 * MIB),
             ("in_flight_bytes_max", |config| config.in_flight_bytes_max = 1),
             ("in_flight_records_max", |config| config.in_flight_records_max = 0),
+            ("answer_timeout", |config| config.answer_timeout = Duration::ZERO),
         ];
         for (setting, spoil) in spoil {
             let mut config = LogConfig::new("somewhere");

@@ -161,20 +161,38 @@ pub(crate) fn record_bytes(payload_bytes: usize) -> usize {
     (RECORD_HEADER_BYTES + payload_bytes).next_multiple_of(ALIGNMENT)
 }
 
-/// Appends one record to `buffer`.
-pub(crate) fn encode_record(buffer: &mut Vec<u8>, mark: Mark, sequence: u64, payload: &[u8]) {
+/// Appends a record to `buffer` whose place is not known yet: its header tells the length alone until
+/// [`seal_record`] fills in the rest. The payload is given in pieces.
+pub(crate) fn stage_record(buffer: &mut Vec<u8>, payload: &[&[u8]]) {
+    let payload_bytes = payload.iter().map(|piece| piece.len()).sum();
+    let end = buffer.len() + record_bytes(payload_bytes);
+    buffer.reserve(record_bytes(payload_bytes));
+    buffer.extend_from_slice(&[0; 8]);
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a segment, and so a record, is at most 4 GiB: checked when the log is opened"
     )]
-    let length = payload.len() as u32;
-    let start = buffer.len();
-    buffer.extend_from_slice(&mark.bytes());
-    buffer.extend_from_slice(&length.to_le_bytes());
-    buffer.extend_from_slice(&checksum(mark, length, sequence, payload).to_le_bytes());
-    buffer.extend_from_slice(&sequence.to_le_bytes());
-    buffer.extend_from_slice(payload);
-    buffer.resize(start + record_bytes(payload.len()), 0);
+    buffer.extend_from_slice(&(payload_bytes as u32).to_le_bytes());
+    buffer.extend_from_slice(&[0; 12]);
+    for piece in payload {
+        buffer.extend_from_slice(piece);
+    }
+    buffer.resize(end, 0);
+}
+
+/// Payload bytes of the record staged at the start of `bytes`; `None` at the end.
+pub(crate) fn staged_payload_bytes(bytes: &[u8]) -> Option<usize> {
+    (!bytes.is_empty()).then(|| u32_at(bytes, 8) as usize)
+}
+
+/// Completes the record staged at the start of `bytes`, whose place is known now.
+pub(crate) fn seal_record(bytes: &mut [u8], mark: Mark, sequence: u64) {
+    let length = u32_at(bytes, 8);
+    let payload = RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + length as usize;
+    let checksum = checksum(mark, length, sequence, &bytes[payload]);
+    bytes[..8].copy_from_slice(&mark.bytes());
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    bytes[16..24].copy_from_slice(&sequence.to_le_bytes());
 }
 
 /// Reads what stands at the start of `bytes`, where the file has `room` bytes from there on.
@@ -244,7 +262,9 @@ mod tests {
 
     fn record(sequence: u64, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode_record(&mut bytes, MARK, sequence, payload);
+        let (front, back) = payload.split_at(payload.len() / 2);
+        stage_record(&mut bytes, &[front, back]);
+        seal_record(&mut bytes, MARK, sequence);
         bytes
     }
 

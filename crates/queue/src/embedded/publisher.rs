@@ -6,15 +6,13 @@ use super::consumed;
 use super::directory::{list_segments, total_bytes};
 use super::lock::Lock;
 use super::recovery::Recovery;
-use super::waiting::{Waiting, WaitingRoom};
+use super::waiting::WaitingRoom;
 use super::watermark::Watermark;
 use super::writer::Writer;
 use crate::{OpenError, PublishError, StorageError};
-use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// A handle to publish with; clones share one log. The last one to be dropped waits for what is
 /// being committed and releases the directory.
@@ -56,11 +54,11 @@ struct Inner {
     room: Arc<WaitingRoom>,
     config: Arc<LogConfig>,
     recovery: Recovery,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Publisher {
-    /// Starts the committing thread over a recovered directory.
+    /// Starts the committing thread over a recovered directory, and the one that watches over it.
     pub(crate) fn start(
         config: Arc<LogConfig>,
         writer: Writer,
@@ -70,23 +68,25 @@ impl Publisher {
     ) -> Result<Self, OpenError> {
         let room = Arc::new(WaitingRoom::new(writer.last_sequence()));
         let mut committer = Committer::new(Arc::clone(&room), Arc::clone(&config), writer, watermark, lock);
-        let thread = std::thread::Builder::new()
-            .name("queue-commit".to_owned())
-            .spawn(move || committer.run())
-            .map_err(OpenError::Thread)?;
-        let thread = Mutex::new(Some(thread));
-        Ok(Self { inner: Arc::new(Inner { room, config, recovery, thread }) })
+        let (watched, patience) = (Arc::clone(&room), config.answer_timeout);
+        // A committer that is not started is dropped, which ends the watch.
+        let threads = vec![
+            start_thread("queue-watch", move || watched.watch(patience))?,
+            start_thread("queue-commit", move || committer.run())?,
+        ];
+        Ok(Self { inner: Arc::new(Inner { room, config, recovery, threads: Mutex::new(threads) }) })
     }
 
-    /// Stores a record; returns when it is durable. If the future is dropped before, the record may
-    /// or may not be stored.
-    pub async fn publish(&self, record: Bytes) -> Result<(), PublishError> {
-        let (done, committed) = oneshot::channel();
-        // Held until the answer: memory is cheapest given back by the thread that took it.
-        let _held = record.clone();
-        self.inner.room.admit(Waiting { payload: record, done }, &self.inner.config)?;
+    /// Stores a record, whose payload is given in pieces: they are copied before this returns, and the future is
+    /// ready when the record is durable. If the future is dropped before, the record may or may not be
+    /// stored.
+    pub fn publish(
+        &self,
+        payload: &[&[u8]],
+    ) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
+        let admitted = self.inner.room.admit(payload, &self.inner.config);
         // The sender is dropped without an answer only if the committing thread is gone.
-        committed.await.unwrap_or(Err(PublishError::Closed))
+        async move { admitted?.await.unwrap_or(Err(PublishError::Closed)) }
     }
 
     /// Takes no more records, commits what is waiting, and releases the directory.
@@ -126,13 +126,18 @@ impl Publisher {
     }
 }
 
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(OpenError::Thread)
+}
+
 impl Inner {
     fn join(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the log's committing thread panicked");
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!(thread = name, "a thread of the log panicked");
+            }
         }
     }
 }

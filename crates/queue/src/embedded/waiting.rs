@@ -2,20 +2,29 @@
 //!
 //! An idle log commits a record at once. A busy one gathers: while one commit is on the disk, the
 //! next one collects, and on a disk that is faster than the gathering it waits for as many as the
-//! last one had, or until [`GATHER_MAX`] after that one began. A commit costs the processor some
-//! 100 to 200 µs however few records it has, so a server at its limit stores more if it commits
-//! less often. Who publishes alone, one record after the other, never waits for company.
+//! last one had, or for so long after that one began as [`Gather::after`] says. A commit costs the
+//! processor some 100 to 200 µs however few records it has, so a server at its limit stores more if
+//! it commits less often. Who publishes alone, one record after the other, never waits for company.
+//!
+//! Nobody waits for ever: a disk that hangs keeps the committing thread, so another one, the watch, answers
+//! those who have waited too long.
 
 use super::config::{Commit, LogConfig};
+use super::format::stage_record;
+use super::writer::Share;
 use crate::PublishError;
-use bytes::Bytes;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// A commit that follows one of several records begins this long after it, unless as many are waiting
-/// before.
-pub(crate) const GATHER_MAX: Duration = Duration::from_millis(2);
+/// A commit that follows one of several records begins at least this long after it, unless as many are
+/// waiting before.
+const GATHER_MIN: Duration = Duration::from_millis(1);
+/// And at most this long.
+const GATHER_MAX: Duration = Duration::from_millis(4);
+/// In between it is this long for each record: under less than ten thousand a second, when there is processor
+/// time to spare, the answer comes soon; above, it comes cheap.
+const GATHER_PER_RECORD: Duration = Duration::from_micros(100);
 
 /// What publishers and the committing thread share.
 #[derive(Debug)]
@@ -23,17 +32,27 @@ pub(crate) struct WaitingRoom {
     state: Mutex<State>,
     /// Signalled when the committing thread, being idle, has something to do.
     work: Condvar,
+    /// Signalled when the watch is over.
+    abandoned: Condvar,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    waiting: Vec<Waiting>,
+    /// Records as they will stand in the segment, but for what is known only there: each is copied once on its
+    /// way to the disk, from where its pieces are.
+    staged: Vec<u8>,
+    /// Who waits for each of them.
+    waiting: Waiters,
+    /// Who waits for each of those being committed.
+    committing: Waiters,
     /// Waiting and being committed.
     pub(crate) in_flight_records: usize,
     pub(crate) in_flight_bytes: usize,
     /// The committing thread sleeps until this many wait.
     awaited_records: Option<usize>,
     closed: bool,
+    /// Nobody commits any more.
+    abandoned: bool,
     pub(crate) totals: Totals,
 }
 
@@ -48,11 +67,29 @@ pub(crate) struct Totals {
     pub(crate) last_commit_duration: Duration,
 }
 
-/// A record, and who waits for it.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) payload: Bytes,
-    pub(crate) done: oneshot::Sender<Result<(), PublishError>>,
+/// Where the fate of a record is told.
+type Waiting = oneshot::Sender<Result<(), PublishError>>;
+
+/// Who waits for records that lie one behind the other: one place for each record, empty if it has its answer.
+#[derive(Debug, Default)]
+struct Waiters {
+    /// Since when somebody has waited.
+    since: Option<Instant>,
+    places: Vec<Option<Waiting>>,
+}
+
+impl Waiters {
+    fn push(&mut self, waiting: Waiting) {
+        self.since.get_or_insert_with(Instant::now);
+        self.places.push(Some(waiting));
+    }
+
+    /// Takes all out, if one of them has waited so long; their places stay.
+    fn expire(&mut self, patience: Duration, expired: &mut Vec<Waiting>) {
+        if self.since.take_if(|since| since.elapsed() >= patience).is_some() {
+            expired.extend(self.places.iter_mut().filter_map(Option::take));
+        }
+    }
 }
 
 /// What the next commit waits for.
@@ -68,16 +105,21 @@ impl Gather {
         Self { records: 1, until: Instant::now() }
     }
 
-    /// As a commit of so many records begins: what the one after it waits for.
-    pub(crate) fn after(records: usize) -> Self {
-        Self { records, until: Instant::now() + GATHER_MAX }
+    /// What the commit waits for that follows one of so many records, begun then.
+    pub(crate) fn after(records: usize, begun: Instant) -> Self {
+        let patience = GATHER_PER_RECORD.saturating_mul(u32::try_from(records).unwrap_or(u32::MAX));
+        Self { records, until: begun + patience.clamp(GATHER_MIN, GATHER_MAX) }
     }
 }
 
 impl WaitingRoom {
     pub(crate) fn new(last_sequence: u64) -> Self {
         let totals = Totals { last_sequence, ..Totals::default() };
-        Self { state: Mutex::new(State { totals, ..State::default() }), work: Condvar::new() }
+        Self {
+            state: Mutex::new(State { totals, ..State::default() }),
+            work: Condvar::new(),
+            abandoned: Condvar::new(),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -85,12 +127,18 @@ impl WaitingRoom {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a record in, or refuses it: too large, too many, or closed.
-    pub(crate) fn admit(&self, waiting: Waiting, config: &LogConfig) -> Result<(), PublishError> {
-        let bytes = waiting.payload.len();
+    /// Takes in a record, whose payload is given in pieces, or refuses it: too large, too many, or closed. When this
+    /// returns, the pieces are no longer needed.
+    pub(crate) fn admit(
+        &self,
+        payload: &[&[u8]],
+        config: &LogConfig,
+    ) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError> {
+        let bytes = payload.iter().map(|piece| piece.len()).sum();
         if bytes > config.record_bytes_max {
             return Err(PublishError::TooLarge { bytes, bytes_max: config.record_bytes_max });
         }
+        let (waiting, committed) = oneshot::channel();
         let mut state = self.lock();
         if state.closed {
             return Err(PublishError::Closed);
@@ -105,25 +153,28 @@ impl WaitingRoom {
         }
         state.in_flight_records += 1;
         state.in_flight_bytes += bytes;
+        stage_record(&mut state.staged, payload);
         state.waiting.push(waiting);
-        let records = state.waiting.len();
+        let records = state.waiting.places.len();
         let wake = state.awaited_records.take_if(|awaited| records >= *awaited).is_some();
         drop(state);
         if wake {
             self.work.notify_one();
         }
-        Ok(())
+        Ok(committed)
     }
 
-    /// Moves everything waiting into the (empty) batch: as soon as there is anything, or, before
+    /// Exchanges everything staged for the (empty) buffer: as soon as there is anything, or, before
     /// `gather.until`, as soon as there is `gather.records`. `false` when closed and nothing is left.
-    pub(crate) fn take(&self, batch: &mut Vec<Waiting>, gather: &Gather) -> bool {
+    pub(crate) fn take(&self, staged: &mut Vec<u8>, gather: &Gather) -> bool {
         let mut state = self.lock();
         loop {
             let patience = gather.until.saturating_duration_since(Instant::now());
             let awaited = if patience.is_zero() { 1 } else { gather.records };
-            if state.waiting.len() >= awaited || (state.closed && !state.waiting.is_empty()) {
-                std::mem::swap(&mut state.waiting, batch);
+            let records = state.waiting.places.len();
+            if records >= awaited || (state.closed && records > 0) {
+                std::mem::swap(&mut state.staged, staged);
+                state.committing = std::mem::take(&mut state.waiting);
                 return true;
             }
             if state.closed {
@@ -139,6 +190,49 @@ impl WaitingRoom {
         }
     }
 
+    /// The fate of the first ones being committed is known. They are in flight no longer before they know it: who
+    /// is answered may publish again at once.
+    pub(crate) fn answer(&self, share: &Share, result: &Result<Commit, PublishError>, last_sequence: u64) {
+        let mut state = self.lock();
+        state.in_flight_records -= share.records;
+        state.in_flight_bytes -= share.payload_bytes;
+        state.totals.record(result, last_sequence);
+        let places = &mut state.committing.places;
+        let answered = if share.records == places.len() {
+            std::mem::take(places)
+        } else {
+            places.drain(..share.records).collect()
+        };
+        drop(state);
+        let answer = result.as_ref().map(|_| ()).map_err(Clone::clone);
+        for waiting in answered.into_iter().flatten() {
+            // A publisher that no longer waits has no use for the answer.
+            drop(waiting.send(answer.clone()));
+        }
+    }
+
+    /// Until nobody commits any more, tells those who have waited for so long, or for up to a quarter more.
+    pub(crate) fn watch(&self, patience: Duration) {
+        let mut state = self.lock();
+        while !state.abandoned {
+            drop(self.abandoned.wait_timeout(state, patience / 4).unwrap_or_else(PoisonError::into_inner));
+            self.expire(patience);
+            state = self.lock();
+        }
+    }
+
+    /// With one who has waited so long go all that wait with it: it is the disk that owes them an answer.
+    fn expire(&self, patience: Duration) {
+        let mut expired = Vec::new();
+        let mut state = self.lock();
+        state.committing.expire(patience, &mut expired);
+        state.waiting.expire(patience, &mut expired);
+        drop(state);
+        for waiting in expired {
+            drop(waiting.send(Err(PublishError::TimedOut { within: patience })));
+        }
+    }
+
     /// Takes no more; what is waiting is still committed.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -149,12 +243,16 @@ impl WaitingRoom {
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.waiting.clear();
+        state.abandoned = true;
+        state.waiting = Waiters::default();
+        state.committing = Waiters::default();
+        drop(state);
+        self.abandoned.notify_all();
     }
 }
 
 impl Totals {
-    pub(crate) fn record(&mut self, result: &Result<Commit, PublishError>, last_sequence: u64) {
+    fn record(&mut self, result: &Result<Commit, PublishError>, last_sequence: u64) {
         self.last_sequence = last_sequence;
         match result {
             Ok(commit) => {
@@ -170,65 +268,4 @@ impl Totals {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::thread;
-
-    const A_LONG_TIME: Duration = Duration::from_secs(3_600);
-
-    fn admit(room: &WaitingRoom, records: usize) {
-        for _ in 0..records {
-            let (done, _) = oneshot::channel();
-            room.admit(Waiting { payload: Bytes::new(), done }, &LogConfig::new("unused")).unwrap();
-        }
-    }
-
-    fn taken(room: &WaitingRoom, gather: &Gather) -> Option<usize> {
-        let mut batch = Vec::new();
-        room.take(&mut batch, gather).then_some(batch.len())
-    }
-
-    #[test]
-    fn a_busy_log_gathers_as_many_as_the_last_commit_had() {
-        let room = Arc::new(WaitingRoom::new(0));
-        let taking = {
-            let room = Arc::clone(&room);
-            let gather = Gather { records: 3, until: Instant::now() + A_LONG_TIME };
-            thread::spawn(move || taken(&room, &gather))
-        };
-        admit(&room, 2);
-        // Whenever the other thread looks, it finds two and goes on waiting, or all three.
-        admit(&room, 1);
-        assert_eq!(taking.join().unwrap(), Some(3));
-    }
-
-    #[test]
-    fn gathering_ends_by_time_with_what_there_is() {
-        let room = WaitingRoom::new(0);
-        admit(&room, 2);
-        assert_eq!(taken(&room, &Gather::after(100)), Some(2));
-    }
-
-    #[test]
-    fn who_publishes_alone_waits_for_nobody() {
-        let room = WaitingRoom::new(0);
-        for _ in 0..3 {
-            admit(&room, 1);
-            assert_eq!(
-                taken(&room, &Gather { until: Instant::now() + A_LONG_TIME, ..Gather::after(1) }),
-                Some(1)
-            );
-        }
-    }
-
-    #[test]
-    fn closing_ends_the_gathering_and_leaves_nobody_behind() {
-        let room = WaitingRoom::new(0);
-        admit(&room, 2);
-        room.close();
-        let gather = Gather { records: 100, until: Instant::now() + A_LONG_TIME };
-        assert_eq!(taken(&room, &gather), Some(2));
-        assert_eq!(taken(&room, &gather), None);
-    }
-}
+mod tests;

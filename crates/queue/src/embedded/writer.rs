@@ -13,7 +13,7 @@ use super::config::{Commit, LogConfig};
 use super::directory::{list_segments, segment_path, total_bytes, unfinished_path};
 use super::disk::Disk;
 use super::events;
-use super::format::{HEADER_BYTES, Mark, SegmentHeader, encode_record, record_bytes};
+use super::format::{HEADER_BYTES, Mark, SegmentHeader, record_bytes, seal_record, staged_payload_bytes};
 use super::recovery::Recovered;
 use crate::PublishError;
 use std::fs::File;
@@ -22,19 +22,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Bytes written with one sync; more are left to the next.
-const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes written with one sync, unless one record alone has more; others are left to the next.
+pub(crate) const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Appends to the log. Requires the writer's lock, and a recovered directory.
 #[derive(Debug)]
 pub(crate) struct Writer {
     config: Arc<LogConfig>,
     disk: Arc<dyn Disk>,
+    /// Never one whose write or sync has failed.
     active: Option<ActiveSegment>,
     last_sequence: u64,
     next_sequence: u64,
-    buffer: Vec<u8>,
-    staged: usize,
     /// Whether the last attempt failed. A disk in trouble fails thousands of times a second: its
     /// beginning and its end are told.
     failing: bool,
@@ -49,6 +48,32 @@ struct ActiveSegment {
     end: u64,
 }
 
+/// Some of the records staged one behind the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) records: usize,
+    /// In the segment.
+    pub(crate) bytes: usize,
+    pub(crate) payload_bytes: usize,
+}
+
+impl Share {
+    /// The first record staged in `bytes`, and as many more as fit with it into `bytes_max`.
+    pub(crate) fn within(bytes: &[u8], bytes_max: usize) -> Self {
+        let mut share = Self::default();
+        while let Some(payload_bytes) = staged_payload_bytes(&bytes[share.bytes..]) {
+            let end = share.bytes + record_bytes(payload_bytes);
+            if share.records > 0 && end > bytes_max {
+                break;
+            }
+            share.records += 1;
+            share.bytes = end;
+            share.payload_bytes += payload_bytes;
+        }
+        share
+    }
+}
+
 impl Writer {
     pub(crate) fn new(config: Arc<LogConfig>, disk: Arc<dyn Disk>, recovered: &Recovered) -> Self {
         Self {
@@ -57,8 +82,6 @@ impl Writer {
             active: None,
             last_sequence: recovered.last_sequence,
             next_sequence: recovered.next_sequence,
-            buffer: Vec::new(),
-            staged: 0,
             failing: false,
         }
     }
@@ -68,73 +91,61 @@ impl Writer {
         self.last_sequence
     }
 
-    /// Makes sure that there is a segment with room for this payload. Requires that nothing is
-    /// staged.
-    pub(crate) fn ensure_room(&mut self, payload_bytes: usize) -> Result<(), PublishError> {
+    /// Makes records staged in `staged` durable: the first one, and as many as fit the segment with it.
+    /// Tells how many they are, and their common fate: all of them are durable or, as far as anybody is
+    /// told, none. Where there is no segment to be had, that is the fate of all.
+    pub(crate) fn commit(&mut self, staged: &mut [u8]) -> (Share, Result<Commit, PublishError>) {
+        let mut segment = match self.take_segment(staged_payload_bytes(staged).unwrap_or(0)) {
+            Ok(segment) => segment,
+            Err(error) => return (Share::within(staged, usize::MAX), Err(error)),
+        };
+        let room = usize::try_from(self.config.segment_bytes - segment.end).unwrap_or(usize::MAX);
+        let share = Share::within(staged, room.min(COMMIT_BYTES_MAX));
+        let bytes = &mut staged[..share.bytes];
+        self.seal(bytes, segment.mark);
+        let started = Instant::now();
+        let written = self.disk.write_all_at(&segment.file, bytes, segment.end);
+        if let Err(error) = written.and_then(|()| self.disk.sync_data(&segment.file)) {
+            self.abandon(&segment, share.records, &error);
+            return (share, Err(PublishError::Storage(Arc::new(error))));
+        }
+        segment.end += share.bytes as u64;
+        self.last_sequence = self.next_sequence - 1;
+        if std::mem::replace(&mut self.failing, false) {
+            events::commits_again(&segment.path);
+        }
+        self.active = Some(segment);
+        (share, Ok(Commit { records: share.records, bytes: share.bytes, duration: started.elapsed() }))
+    }
+
+    fn seal(&mut self, staged: &mut [u8], mark: Mark) {
+        let mut rest = staged;
+        while let Some(payload_bytes) = staged_payload_bytes(rest) {
+            let (record, behind) = rest.split_at_mut(record_bytes(payload_bytes));
+            seal_record(record, mark, self.next_sequence);
+            self.next_sequence += 1;
+            rest = behind;
+        }
+    }
+
+    /// The active segment if it has room for this payload, or else a new one. It is active again once what
+    /// is written to it is durable, and only then.
+    fn take_segment(&mut self, payload_bytes: usize) -> Result<ActiveSegment, PublishError> {
         let needed = record_bytes(payload_bytes) as u64;
-        if self.active.as_ref().is_some_and(|active| active.end + needed <= self.config.segment_bytes) {
-            return Ok(());
+        // A full segment keeps its few unused bytes: cutting them would cost a journal write.
+        let with_room = self.active.take_if(|active| active.end + needed <= self.config.segment_bytes);
+        if let Some(active) = with_room {
+            return Ok(active);
         }
         self.ensure_space()?;
-        // The old segment keeps its few unused bytes: cutting them would cost a journal write.
         self.active = None;
         let path = segment_path(&self.config.dir, self.next_sequence);
-        match self.create_segment(&path) {
-            Ok(active) => {
-                self.active = Some(active);
-                Ok(())
+        self.create_segment(&path).map_err(|error| {
+            if !std::mem::replace(&mut self.failing, true) {
+                events::segment_create_failed(&path, &error);
             }
-            Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    events::segment_create_failed(&path, &error);
-                }
-                Err(PublishError::Storage(Arc::new(error)))
-            }
-        }
-    }
-
-    /// Stages a record for the next commit; `false` if it has to wait for the one after.
-    pub(crate) fn stage(&mut self, payload: &[u8]) -> bool {
-        let Some(active) = &self.active else { return false };
-        let bytes = record_bytes(payload.len());
-        let end = active.end + (self.buffer.len() + bytes) as u64;
-        let fits = self.staged == 0 || self.buffer.len() + bytes <= COMMIT_BYTES_MAX;
-        if !fits || end > self.config.segment_bytes {
-            return false;
-        }
-        encode_record(&mut self.buffer, active.mark, self.next_sequence, payload);
-        self.next_sequence += 1;
-        self.staged += 1;
-        true
-    }
-
-    /// Makes what is staged durable, all of it or, as far as anybody is told, none.
-    pub(crate) fn commit(&mut self) -> Result<Commit, PublishError> {
-        let started = Instant::now();
-        let (records, bytes) = (self.staged, self.buffer.len());
-        let written = self.active.as_ref().map_or(Ok(()), |active| {
-            self.disk.write_all_at(&active.file, &self.buffer, active.end)?;
-            self.disk.sync_data(&active.file)
-        });
-        self.buffer.clear();
-        // One huge record must not keep its memory for good.
-        self.buffer.shrink_to(COMMIT_BYTES_MAX);
-        self.staged = 0;
-        match (written, &mut self.active) {
-            (Ok(()), Some(active)) => {
-                active.end += bytes as u64;
-                self.last_sequence = self.next_sequence - 1;
-                if std::mem::replace(&mut self.failing, false) {
-                    events::commits_again(&active.path);
-                }
-            }
-            (Err(error), _) => {
-                self.abandon_active(records, &error);
-                return Err(PublishError::Storage(Arc::new(error)));
-            }
-            (Ok(()), None) => {}
-        }
-        Ok(Commit { records, bytes, duration: started.elapsed() })
+            PublishError::Storage(Arc::new(error))
+        })
     }
 
     /// Gives back the space behind the last record.
@@ -195,18 +206,17 @@ impl Writer {
 
     /// Ends the segment at its last durable record. If that fails too, the next segment's header
     /// still tells where the durable records ended.
-    fn abandon_active(&mut self, records: usize, error: &io::Error) {
-        let Some(active) = self.active.take() else { return };
+    fn abandon(&mut self, segment: &ActiveSegment, records: usize, error: &io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
-            events::commit_failed(&active.path, records, error);
+            events::commit_failed(&segment.path, records, error);
         }
-        let tidied = if active.end == HEADER_BYTES {
-            self.disk.remove(&active.path)
+        let tidied = if segment.end == HEADER_BYTES {
+            self.disk.remove(&segment.path)
         } else {
-            self.disk.set_len(&active.file, active.end)
+            self.disk.set_len(&segment.file, segment.end)
         };
         if let Err(error) = tidied {
-            events::abandon_failed(&active.path, &error);
+            events::abandon_failed(&segment.path, &error);
         }
     }
 }

@@ -10,7 +10,7 @@ fn two_segments(dir: &Path) -> LogConfig {
 
 async fn publish_until_full(publisher: &Publisher) -> usize {
     for number in 0..1000 {
-        match publisher.publish(payload(number, 1000)).await {
+        match publisher.publish(&[&payload(number, 1000)]).await {
             Ok(()) => {}
             Err(PublishError::Full { bytes, bytes_max }) => {
                 assert_eq!((bytes, bytes_max), (2 * 16 * 1024, 2 * 16 * 1024));
@@ -43,7 +43,7 @@ async fn a_full_log_is_freed_by_a_consumer_that_was_opened_apart() {
     let records = publish_until_full(&publisher).await;
     let mut consumer = open_consumer(two_segments(dir.path())).unwrap();
     drain(&mut consumer, records).await;
-    publisher.publish("again".into()).await.unwrap();
+    publisher.publish(&[b"again"]).await.unwrap();
     assert_eq!(drain(&mut consumer, 1).await, ["again"]);
 }
 
@@ -55,15 +55,15 @@ async fn a_full_log_reopens_full() {
     drop((publisher, consumer));
     let (publisher, mut consumer) = open(two_segments(dir.path())).unwrap();
     assert_eq!(drain(&mut consumer, records).await.len(), records);
-    publisher.publish("again".into()).await.unwrap();
+    publisher.publish(&[b"again"]).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_record_larger_than_allowed_is_refused_and_the_largest_allowed_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let (publisher, mut consumer) = open(small_config(dir.path())).unwrap();
-    let refused = publisher.publish(payload(0, 4097)).await.unwrap_err();
+    let refused = publisher.publish(&[&payload(0, 4097)]).await.unwrap_err();
     assert!(matches!(refused, PublishError::TooLarge { bytes: 4097, bytes_max: 4096 }), "{refused}");
-    publisher.publish(payload(1, 4096)).await.unwrap();
+    publisher.publish(&[&payload(1, 4096)]).await.unwrap();
     assert_eq!(drain(&mut consumer, 1).await, [payload(1, 4096)]);
 }

@@ -13,7 +13,7 @@ const BYTES: usize = 1000;
 /// Opens the log and receives all that is left of it: payloads, and the damage counted.
 async fn receive_rest(dir: &Path) -> (Vec<Bytes>, Damage) {
     let (publisher, mut consumer) = open(small_config(dir)).unwrap();
-    publisher.publish("the end".into()).await.unwrap();
+    publisher.publish(&[b"the end"]).await.unwrap();
     let mut received = Vec::new();
     while received.last().is_none_or(|last| last != "the end") {
         received.extend(receive(&mut consumer, 1000).await.into_deliveries().into_iter().map(|d| d.payload));
@@ -189,8 +189,11 @@ async fn a_record_inside_a_payload_is_never_taken_for_one() {
         previous_sequence: 0,
         mark: crate::embedded::format::Mark::random(1),
     };
-    crate::embedded::format::encode_record(&mut forged, header.mark, 2, b"forged");
-    publisher.publish(forged.into()).await.unwrap();
+    let mut record = Vec::new();
+    crate::embedded::format::stage_record(&mut record, &[b"forged"]);
+    crate::embedded::format::seal_record(&mut record, header.mark, 2);
+    forged.extend(record);
+    publisher.publish(&[&forged]).await.unwrap();
     publish_all(&publisher, 1..3, 100).await;
     drain(&mut consumer, 0).await;
     drop((publisher, consumer));

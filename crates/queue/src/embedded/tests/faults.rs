@@ -8,7 +8,7 @@ use std::process::Command;
 /// Publishes 1000-byte records until one is refused; returns how many were stored and the refusal.
 async fn publish_until_refused(publisher: &Publisher, from: usize) -> (usize, PublishError) {
     for number in from..from + 10_000 {
-        if let Err(error) = soon(publisher.publish(payload(number, 1000))).await {
+        if let Err(error) = soon(publisher.publish(&[&payload(number, 1000)])).await {
             return (number - from, error);
         }
     }
@@ -30,7 +30,7 @@ async fn a_full_disk_is_told_and_the_log_goes_on_when_space_returns() {
     let (stored, refusal) = publish_until_refused(&publisher, 0).await;
     assert!(refusal.is_disk_full(), "{refusal:?}");
     assert_eq!(segments(dir.path()).len(), 3);
-    assert!(publisher.publish("still full".into()).await.unwrap_err().is_disk_full());
+    assert!(publisher.publish(&[b"still full"]).await.unwrap_err().is_disk_full());
 
     disk.set_free_bytes(Some(2 * 16 * 1024));
     let (more, _) = publish_until_refused(&publisher, stored).await;
@@ -114,7 +114,7 @@ async fn after_a_failed_sync_the_log_starts_a_fresh_segment() {
     let (publisher, mut consumer) = open_faulty(small_config(dir.path()), &disk);
     publish_all(&publisher, 0..3, 1000).await;
     disk.fail_next_syncs(1);
-    let refused = publisher.publish(payload(3, 1000)).await.unwrap_err();
+    let refused = publisher.publish(&[&payload(3, 1000)]).await.unwrap_err();
     assert!(matches!(refused, PublishError::Storage(_)) && !refused.is_disk_full(), "{refused:?}");
     publish_all(&publisher, 4..7, 1000).await;
     assert_eq!(segments(dir.path()).len(), 2);
@@ -129,7 +129,7 @@ async fn a_failed_sync_of_a_segments_first_records_leaves_no_segment() {
     for failing in 1..4 {
         disk.fail_next_syncs(failing);
         for _ in 0..failing {
-            publisher.publish(payload(0, 1000)).await.unwrap_err();
+            publisher.publish(&[&payload(0, 1000)]).await.unwrap_err();
         }
         assert_eq!(segments(dir.path()), Vec::<PathBuf>::new());
     }
@@ -146,7 +146,7 @@ async fn a_write_that_fails_half_way_leaves_nothing_to_stumble_over() {
         publish_all(&publisher, 0..3, 1000).await;
         disk.fail_next_writes(1);
         disk.fail_next_cuts(cut_fails);
-        assert!(publisher.publish(payload(3, 1000)).await.unwrap_err().is_disk_full());
+        assert!(publisher.publish(&[&payload(3, 1000)]).await.unwrap_err().is_disk_full());
         publish_all(&publisher, 4..6, 1000).await;
         drop((publisher, consumer));
         (_, consumer) = open(small_config(dir.path())).unwrap();
@@ -168,4 +168,23 @@ async fn a_failed_acknowledgement_can_be_tried_again() {
     assert_eq!(segments(dir.path()).len(), 3, "nothing is deleted before the position is durable");
     consumer.ack(batch.through()).await.unwrap();
     assert_eq!(segments(dir.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_is_told_in_time_and_the_log_goes_on_when_it_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FaultyDisk::default());
+    let config = LogConfig { answer_timeout: Duration::from_millis(20), ..small_config(dir.path()) };
+    let (publisher, mut consumer) = open_faulty(config, &disk);
+    disk.hold_syncs();
+    let being_committed = publisher.publish(&[&payload(0, 1000)]);
+    disk.wait_until_held();
+    let waiting = publisher.publish(&[&payload(1, 1000)]);
+    for unanswered in [soon(being_committed).await, soon(waiting).await] {
+        assert!(matches!(unanswered, Err(PublishError::TimedOut { .. })), "{unanswered:?}");
+    }
+    disk.release_syncs();
+    let again = async { while publisher.publish(&[&payload(2, 1000)]).await.is_err() {} };
+    soon(again).await;
+    expect_everything(&mut consumer, 0..3).await;
 }

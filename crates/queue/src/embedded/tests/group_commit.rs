@@ -29,7 +29,7 @@ async fn what_arrives_during_a_sync_is_committed_with_the_next_one() {
     let mut publishes = JoinSet::new();
     let publish = |publishes: &mut JoinSet<_>, number| {
         let publisher = publisher.clone();
-        publishes.spawn(async move { publisher.publish(payload(number, 100)).await });
+        publishes.spawn(async move { publisher.publish(&[&payload(number, 100)]).await });
     };
     publish(&mut publishes, 1);
     tokio::task::yield_now().await;
@@ -61,7 +61,7 @@ async fn the_consumer_in_the_same_process_sees_nothing_before_it_is_durable() {
     disk.hold_syncs();
     let mut publishes = JoinSet::new();
     let second = publisher.clone();
-    publishes.spawn(async move { second.publish(payload(1, 100)).await });
+    publishes.spawn(async move { second.publish(&[&payload(1, 100)]).await });
     tokio::task::yield_now().await;
     disk.wait_until_held();
     assert_eq!(receive(&mut consumer, 10).await.deliveries().len(), 1, "the second is written, not synced");
@@ -81,11 +81,11 @@ async fn what_may_wait_is_bounded_by_records_and_by_bytes() {
         let mut publishes = JoinSet::new();
         for number in 0..admitted {
             let publisher = publisher.clone();
-            publishes.spawn(async move { publisher.publish(payload(number, record_bytes)).await });
+            publishes.spawn(async move { publisher.publish(&[&payload(number, record_bytes)]).await });
         }
         tokio::task::yield_now().await;
         disk.wait_until_held();
-        let refused = publisher.publish(payload(9, record_bytes)).await.unwrap_err();
+        let refused = publisher.publish(&[&payload(9, record_bytes)]).await.unwrap_err();
         let PublishError::Overloaded { records, bytes } = refused else { panic!("{refused}") };
         assert_eq!((records, bytes), (admitted, admitted * record_bytes));
         disk.release_syncs();
@@ -106,7 +106,7 @@ async fn many_publishers_at_once_each_get_their_record_in() {
         let publisher = publisher.clone();
         publishers.spawn(async move {
             for number in 0..50 {
-                publisher.publish(payload(task * 50 + number, 300)).await.unwrap();
+                publisher.publish(&[&payload(task * 50 + number, 300)]).await.unwrap();
             }
         });
     }

@@ -64,7 +64,7 @@ async fn drain(consumer: &mut Consumer, records: usize) -> Vec<Bytes> {
 
 async fn publish_all(publisher: &Publisher, numbers: std::ops::Range<usize>, bytes: usize) {
     for number in numbers {
-        soon(publisher.publish(payload(number, bytes))).await.unwrap();
+        soon(publisher.publish(&[&payload(number, bytes)])).await.unwrap();
     }
 }
 

@@ -131,7 +131,7 @@ impl World {
         let mut published = tokio::task::JoinSet::new();
         for (order, payload) in payloads.iter().cloned().enumerate() {
             let publisher = publisher.clone();
-            published.spawn(async move { (order, publisher.publish(payload).await.is_ok()) });
+            published.spawn(async move { (order, publisher.publish(&[&payload]).await.is_ok()) });
         }
         let mut stored = vec![false; records];
         while let Some(answer) = soon(published.join_next()).await {

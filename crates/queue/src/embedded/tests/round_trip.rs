@@ -12,7 +12,7 @@ async fn records_come_out_as_they_went_in_across_many_segments() {
     let record =
         |number: usize| Bytes::from(vec![b'a' + number.to_le_bytes()[0] % 26; sizes[number % sizes.len()]]);
     for number in 0..200 {
-        publisher.publish(record(number)).await.unwrap();
+        publisher.publish(&[&record(number)]).await.unwrap();
     }
     assert!(segments(dir.path()).len() > 5);
     let received = drain(&mut consumer, 200).await;
@@ -81,7 +81,7 @@ async fn an_incomplete_batch_is_handed_out_after_the_linger_and_not_before() {
     let limits = BatchLimits { records_max: 3, bytes_max: usize::MAX, linger: Duration::from_mins(1) };
     // Not through `publish_all`: its deadlines would pass while the disk is waited for.
     for number in 0..2 {
-        publisher.publish(payload(number, 10)).await.unwrap();
+        publisher.publish(&[&payload(number, 10)]).await.unwrap();
     }
     let started = tokio::time::Instant::now();
     let batch = consumer.receive(&limits).await.unwrap();
@@ -89,7 +89,7 @@ async fn an_incomplete_batch_is_handed_out_after_the_linger_and_not_before() {
     assert!(started.elapsed() >= limits.linger, "{:?}", started.elapsed());
 
     for number in 2..5 {
-        publisher.publish(payload(number, 10)).await.unwrap();
+        publisher.publish(&[&payload(number, 10)]).await.unwrap();
     }
     let started = tokio::time::Instant::now();
     assert_eq!(consumer.receive(&limits).await.unwrap().deliveries().len(), 3);
@@ -125,7 +125,7 @@ async fn a_waiting_consumer_is_woken_by_a_publish() {
     let (batch, ()) = soon(async {
         tokio::join!(consumer.receive(&limits), async {
             tokio::task::yield_now().await;
-            publisher.publish("hello".into()).await.unwrap();
+            publisher.publish(&[b"hello"]).await.unwrap();
         })
     })
     .await;
@@ -179,10 +179,10 @@ async fn each_side_is_open_once_and_free_again_when_dropped() {
 async fn a_closed_publisher_has_answered_everyone_and_takes_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let (publisher, mut consumer) = open(small_config(dir.path())).unwrap();
-    let admitted = publisher.publish("last words".into());
+    let admitted = publisher.publish(&[b"last words"]);
     let (admitted, ()) = soon(async { tokio::join!(admitted, publisher.close()) }).await;
     admitted.unwrap();
-    assert!(matches!(publisher.publish("late".into()).await, Err(PublishError::Closed)));
+    assert!(matches!(publisher.publish(&[b"late"]).await, Err(PublishError::Closed)));
     assert_eq!(drain(&mut consumer, 1).await, ["last words"]);
 }
 

@@ -53,7 +53,7 @@ impl Written {
             }
             (cut, _) => panic!("{what}: {cut:?} for a tail of {} bytes", tail.len()),
         }
-        publisher.publish("new".into()).await.unwrap();
+        publisher.publish(&[b"new"]).await.unwrap();
         let received = drain(&mut consumer, whole + 1).await;
         let mut expected: Vec<Bytes> = (0..whole).map(|number| payload(number, BYTES)).collect();
         expected.push("new".into());
@@ -161,7 +161,7 @@ async fn what_is_set_aside_is_bounded_and_beyond_the_bound_stays_in_its_segment(
         assert_eq!((cut.kept_in, cut.bytes), (None, 30), "reported at every opening");
     }
     let (publisher, mut consumer) = open(small_config(written.dir.path())).unwrap();
-    publisher.publish("new".into()).await.unwrap();
+    publisher.publish(&[b"new"]).await.unwrap();
     assert_eq!(drain(&mut consumer, RECORDS).await[RECORDS - 1], "new");
 }
 
@@ -177,7 +177,7 @@ async fn sequences_go_on_behind_what_was_consumed_even_if_the_log_lost_it() {
     fs::write(written.dir.path().join("consumed"), consumed).unwrap();
 
     let (publisher, mut consumer) = open(small_config(written.dir.path())).unwrap();
-    publisher.publish("new".into()).await.unwrap();
+    publisher.publish(&[b"new"]).await.unwrap();
     let batch = receive(&mut consumer, 10).await;
     assert_eq!(batch.deliveries()[0].payload, "new");
     assert!(batch.through().as_u64() > RECORDS as u64);
