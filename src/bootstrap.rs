@@ -12,7 +12,6 @@ use runtime::admin::{self, Admin};
 use runtime::config::{ConfigError, Problem};
 use runtime::telemetry::{Telemetry, init_logs};
 use runtime::{Config, Health, Lifecycle, SharedClock, SystemClock};
-use tokio::runtime::{Builder, Handle};
 use tracing::info;
 
 use crate::cli::Global;
@@ -21,17 +20,9 @@ use crate::cli::Global;
 const IMPATIENT: Duration = Duration::from_millis(250);
 const PATIENT: Duration = Duration::from_millis(1_500);
 
-/// How far below ingest's threads all others run, by nice(2), which is a thread's own affair on Linux: a third of the
-/// processor time of an equal, when there is not enough for both.
-const OTHERS_NICENESS: i32 = 5;
-
 /// What a service finds when it starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
-    /// The threads that answer providers. A batch being encoded or a page being drawn must not stand between a webhook
-    /// and its answer, so everything else runs on other threads, which yield to these: what is accepted waits
-    /// safely in the queue.
-    pub(crate) front: Handle,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: SharedClock,
     pub(crate) telemetry: Telemetry,
@@ -77,10 +68,7 @@ where
     })?;
     let telemetry = Telemetry::start(&config.telemetry, service)?;
     let instance = instance_name(&config.data_dir)?;
-    let front = Builder::new_multi_thread().thread_name("front").enable_all().build()?;
-    let threads = Builder::new_multi_thread().on_thread_start(yield_to_front).enable_all().build()?;
     let process = Process {
-        front: front.handle().clone(),
         config: Arc::new(config),
         clock: Arc::new(SystemClock),
         telemetry,
@@ -96,19 +84,13 @@ where
         instance = process.instance,
         "starting"
     );
+    let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = threads.block_on(drive(process.clone(), assemble));
     let patience = if process.lifecycle.hard().is_cancelled() { IMPATIENT } else { PATIENT };
     process.telemetry.shut_down(patience);
     // Blocking work that ignores cancellation (a disk that hangs) must not keep the process alive.
-    front.shutdown_timeout(patience);
     threads.shutdown_timeout(patience);
     code
-}
-
-fn yield_to_front() {
-    if let Err(error) = rustix::process::nice(OTHERS_NICENESS) {
-        tracing::debug!(%error, "this thread runs at the same priority as those that answer providers");
-    }
 }
 
 async fn drive<F>(

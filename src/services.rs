@@ -15,6 +15,7 @@ use queue::{Consumer, LogConfig, Publisher};
 use runtime::admin::bind;
 use runtime::config::{Config, QueueKind};
 use store::Store;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::bootstrap::Process;
 use crate::waiting::Tables;
@@ -49,8 +50,9 @@ pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> any
     let config = &process.config;
     let sources = Sources::prepare(&config.sources, &config.folder(), config.ingest.body_bytes_max)
         .context("[[sources]]")?;
+    let front = Front::start()?;
     // A socket belongs to the threads it is opened on.
-    let listener = process.front.spawn(bind(config.ingest.listen, "ingest.listen")).await??;
+    let listener = front.handle.spawn(bind(config.ingest.listen, "ingest.listen")).await??;
     let ingest = Ingest {
         config: config.ingest.clone(),
         sources,
@@ -61,9 +63,14 @@ pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> any
         health: process.health.register("ingest"),
     };
     tracing::info!(address = %config.ingest.listen, sources = config.sources.len(), "ingest listens");
-    let front = process.front.enter();
+    let on_front = front.handle.enter();
     process.lifecycle.spawn("ingest", ingest::run(ingest, listener, process.lifecycle.clone()));
-    drop(front);
+    drop(on_front);
+    process.lifecycle.spawn_last("front", |stop| async move {
+        stop.cancelled().await;
+        drop(front);
+        Ok(())
+    });
     // What was admitted to the log is committed before the process ends.
     process.lifecycle.spawn_last("queue", |stop| async move {
         stop.cancelled().await;
@@ -71,6 +78,29 @@ pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> any
         Ok(())
     });
     Ok(())
+}
+
+/// The threads that answer providers: a batch being encoded or a page being drawn does not stand between a webhook and
+/// its answer, since that happens on other threads.
+struct Front {
+    handle: Handle,
+    threads: Option<Runtime>,
+}
+
+impl Front {
+    fn start() -> std::io::Result<Self> {
+        let threads = Builder::new_multi_thread().thread_name("front").enable_all().build()?;
+        Ok(Self { handle: threads.handle().clone(), threads: Some(threads) })
+    }
+}
+
+impl Drop for Front {
+    /// Where it is dropped, on other threads of tokio's, it must not wait. Everything on it has ended by then.
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
 }
 
 /// Starts the processor; it begins when the tables are there.

@@ -13,9 +13,6 @@ use super::simulate;
 use crate::bootstrap::load_config;
 use crate::cli::Global;
 
-/// How far below the threads that start it a supervised engine runs, by nice(2).
-const ENGINE_NICENESS: i32 = 5;
-
 /// Fetch or run the embedded ClickHouse.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: tillwatch engine fetch")]
@@ -70,9 +67,6 @@ fn fetch(from: Option<PathBuf>) -> anyhow::Result<ExitCode> {
 fn serve(global: &Global, supervised: bool) -> anyhow::Result<ExitCode> {
     let config = load_config(global)?;
     init_logs(&config.telemetry)?;
-    if supervised {
-        yield_to_the_parent();
-    }
     let mut engine_config = EngineConfig::new(engine::locate(None)?, config.engine_dir());
     engine_config.listen = config.store.listen;
     engine_config.memory_bytes_max = config.store.memory_bytes_max;
@@ -93,14 +87,6 @@ fn serve(global: &Global, supervised: bool) -> anyhow::Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if supervised => Ok(tell_supervisor(error)),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Where processors are short, the parent's answers to providers go before inserts and merges: what is accepted waits
-/// safely in the log. Threads inherit it, so it is set before there are any.
-fn yield_to_the_parent() {
-    if let Err(error) = rustix::process::nice(ENGINE_NICENESS) {
-        tracing::debug!(%error, "the engine runs at the same priority as its parent");
     }
 }
 
