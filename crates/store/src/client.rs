@@ -71,16 +71,14 @@ impl Store {
     /// Live traffic lies in one or two days. A replay lies in as many partitions as it does, in smaller batches too, so
     /// ClickHouse's limit for one insert would only refuse it.
     ///
-    /// Copies within a batch are collapsed, and its indexes made, at the first merge and not at the insert: every reader
-    /// has to pass over copies in other parts anyway, and a small part is searched as fast as its indexes. That is
-    /// a tenth of what an insert costs.
+    /// Copies within a batch are collapsed at the first merge and not at the insert, which would cost a tenth of it:
+    /// every reader passes over copies in other parts anyway.
     pub(crate) fn insert_client(&self) -> Client {
         self.client()
             .with_validation(false)
             .with_header(LANE_HEADER, WRITES)
             .with_setting("max_partitions_per_insert_block", "0")
             .with_setting("optimize_on_insert", "0")
-            .with_setting("materialize_skip_indexes_on_insert", "0")
     }
 
     /// The client without a database: before it exists.

@@ -115,8 +115,8 @@ impl Store {
         Ok(())
     }
 
-    /// Those of `identities` that were noted more than once: nearly always none or few, and cheap to find, since only
-    /// one column is read.
+    /// Those of `identities` that were noted more than once, be it twice in the same minute: nearly always none or few,
+    /// and cheap to find, since only one column is read.
     async fn repeated(&self, identities: &[u64]) -> Result<Vec<u64>, ClickHouseError> {
         let sql = format!(
             "SELECT identity FROM payment_event_places WHERE identity IN ({}) GROUP BY identity HAVING count() > 1",

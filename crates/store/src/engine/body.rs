@@ -69,10 +69,9 @@ impl Body {
         self.front = (!piece.is_empty()).then_some(piece);
     }
 
-    /// Reads what is left and drops it, so that a client which is still sending gets to read its answer. A body
-    /// that is larger than allowed is drained for another [`DRAINED_BYTES_MAX`].
+    /// Reads what is left and drops it, so that a client which is still sending gets to read its answer.
     pub(super) async fn drain(&mut self) {
-        self.bytes_left = self.bytes_left.max(DRAINED_BYTES_MAX);
+        self.bytes_left = DRAINED_BYTES_MAX;
         self.front = None;
         self.decoder = None;
         self.decompressor = None;
