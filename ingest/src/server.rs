@@ -138,3 +138,22 @@ fn prepare(stream: &TcpStream, answer_timeout: Duration) -> std::io::Result<()> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    #[test]
+    fn every_open_connection_learns_of_the_draining_and_ended_ones_are_forgotten() {
+        let mut draining = Draining::default();
+        let mut open: Vec<_> = (0..100).map(|_| draining.announced()).collect();
+        for _ in 0..100_000 {
+            drop(draining.announced());
+            assert!(draining.connections.len() <= 200, "ended connections are forgotten");
+        }
+        assert!(open.iter_mut().all(|connection| connection.try_recv() == Err(TryRecvError::Empty)));
+        drop(draining);
+        assert!(open.iter_mut().all(|connection| connection.try_recv() == Err(TryRecvError::Closed)));
+    }
+}

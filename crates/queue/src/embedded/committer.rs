@@ -59,7 +59,7 @@ impl Committer {
                 observer.committed(commit);
             }
         }
-        self.room.answer(&share, &committed, self.writer.last_sequence());
+        self.room.answer(share, &committed, self.writer.last_sequence());
         share
     }
 }

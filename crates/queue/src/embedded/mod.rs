@@ -8,7 +8,7 @@
 //! | `lock` | one writer, one reader |
 //! | `recovery` | what a writer finds, cuts and reports when it opens the log |
 //! | `writer` | segments, one write and one sync per commit, what happens when they fail |
-//! | `publisher`, `waiting`, `committer` | admission, when to commit, group commit |
+//! | `publisher`, `waiting`, `committer` | admission, when to commit, who has waited too long, group commit |
 //! | `segment`, `reader` | records in order, damage passed over, consumed segments deleted |
 //! | `consumed` | how far the consumer is |
 //! | `watermark`, `consumer` | batches by count, bytes and age |

@@ -3,7 +3,7 @@
 //! An idle log commits a record at once. A busy one gathers: while one commit is on the disk, the
 //! next one collects, and on a disk that is faster than the gathering it waits for as many as the
 //! last one had, or for so long after that one began as [`Gather::after`] says. A commit costs the
-//! processor some 100 to 200 µs however few records it has, so a server at its limit stores more if
+//! processor some 100 to 250 µs however few records it has, so a server at its limit stores more if
 //! it commits less often. Who publishes alone, one record after the other, never waits for company.
 //!
 //! Nobody waits for ever: a disk that hangs keeps the committing thread, so another one, the watch, answers
@@ -67,28 +67,29 @@ pub(crate) struct Totals {
     pub(crate) last_commit_duration: Duration,
 }
 
-/// Where the fate of a record is told.
-type Waiting = oneshot::Sender<Result<(), PublishError>>;
+/// Where a publisher is told what became of its record.
+type Answer = oneshot::Sender<Result<(), PublishError>>;
 
-/// Who waits for records that lie one behind the other: one place for each record, empty if it has its answer.
+/// Who waits for records that lie one behind the other: one place for each record.
 #[derive(Debug, Default)]
 struct Waiters {
-    /// Since when somebody has waited.
-    since: Option<Instant>,
-    places: Vec<Option<Waiting>>,
+    places: Vec<Place>,
+    /// Of all records of the buffer, those already answered included: its memory is one.
+    payload_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Place {
+    since: Instant,
+    /// `None` if its publisher has been told that the disk does not answer.
+    answer: Option<Answer>,
 }
 
 impl Waiters {
-    fn push(&mut self, waiting: Waiting) {
-        self.since.get_or_insert_with(Instant::now);
-        self.places.push(Some(waiting));
-    }
-
-    /// Takes all out, if one of them has waited so long; their places stay.
-    fn expire(&mut self, patience: Duration, expired: &mut Vec<Waiting>) {
-        if self.since.take_if(|since| since.elapsed() >= patience).is_some() {
-            expired.extend(self.places.iter_mut().filter_map(Option::take));
-        }
+    /// Takes out those who have waited so long; their places stay.
+    fn expire(&mut self, patience: Duration, expired: &mut Vec<Answer>) {
+        let old = self.places.iter_mut().take_while(|place| place.since.elapsed() >= patience);
+        expired.extend(old.filter_map(|place| place.answer.take()));
     }
 }
 
@@ -138,7 +139,8 @@ impl WaitingRoom {
         if bytes > config.record_bytes_max {
             return Err(PublishError::TooLarge { bytes, bytes_max: config.record_bytes_max });
         }
-        let (waiting, committed) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
+        let place = Place { since: Instant::now(), answer: Some(answer) };
         let mut state = self.lock();
         if state.closed {
             return Err(PublishError::Closed);
@@ -154,18 +156,20 @@ impl WaitingRoom {
         state.in_flight_records += 1;
         state.in_flight_bytes += bytes;
         stage_record(&mut state.staged, payload);
-        state.waiting.push(waiting);
+        state.waiting.places.push(place);
+        state.waiting.payload_bytes += bytes;
         let records = state.waiting.places.len();
         let wake = state.awaited_records.take_if(|awaited| records >= *awaited).is_some();
         drop(state);
         if wake {
             self.work.notify_one();
         }
-        Ok(committed)
+        Ok(answered)
     }
 
     /// Exchanges everything staged for the (empty) buffer: as soon as there is anything, or, before
-    /// `gather.until`, as soon as there is `gather.records`. `false` when closed and nothing is left.
+    /// `gather.until`, as soon as there is `gather.records`. `false` when closed and nothing is left. Requires that all
+    /// that was taken before is answered.
     pub(crate) fn take(&self, staged: &mut Vec<u8>, gather: &Gather) -> bool {
         let mut state = self.lock();
         loop {
@@ -173,8 +177,9 @@ impl WaitingRoom {
             let awaited = if patience.is_zero() { 1 } else { gather.records };
             let records = state.waiting.places.len();
             if records >= awaited || (state.closed && records > 0) {
+                let state = &mut *state;
                 std::mem::swap(&mut state.staged, staged);
-                state.committing = std::mem::take(&mut state.waiting);
+                std::mem::swap(&mut state.waiting, &mut state.committing);
                 return true;
             }
             if state.closed {
@@ -191,27 +196,26 @@ impl WaitingRoom {
     }
 
     /// The fate of the first ones being committed is known. They are in flight no longer before they know it: who
-    /// is answered may publish again at once.
-    pub(crate) fn answer(&self, share: &Share, result: &Result<Commit, PublishError>, last_sequence: u64) {
+    /// is answered may publish again at once. Their bytes are until the last one of their buffer is answered.
+    pub(crate) fn answer(&self, share: Share, result: &Result<Commit, PublishError>, last_sequence: u64) {
+        let mut answered = Vec::with_capacity(share.records);
         let mut state = self.lock();
+        answered.extend(state.committing.places.drain(..share.records));
         state.in_flight_records -= share.records;
-        state.in_flight_bytes -= share.payload_bytes;
+        if state.committing.places.is_empty() {
+            state.in_flight_bytes -= std::mem::take(&mut state.committing.payload_bytes);
+        }
         state.totals.record(result, last_sequence);
-        let places = &mut state.committing.places;
-        let answered = if share.records == places.len() {
-            std::mem::take(places)
-        } else {
-            places.drain(..share.records).collect()
-        };
         drop(state);
-        let answer = result.as_ref().map(|_| ()).map_err(Clone::clone);
-        for waiting in answered.into_iter().flatten() {
+        let fate = result.as_ref().map(|_| ()).map_err(Clone::clone);
+        for answer in answered.into_iter().filter_map(|place| place.answer) {
             // A publisher that no longer waits has no use for the answer.
-            drop(waiting.send(answer.clone()));
+            drop(answer.send(fate.clone()));
         }
     }
 
-    /// Until nobody commits any more, tells those who have waited for so long, or for up to a quarter more.
+    /// Until nobody commits any more, tells those who have waited for so long, or for up to a quarter more, that the
+    /// disk does not answer.
     pub(crate) fn watch(&self, patience: Duration) {
         let mut state = self.lock();
         while !state.abandoned {
@@ -221,15 +225,14 @@ impl WaitingRoom {
         }
     }
 
-    /// With one who has waited so long go all that wait with it: it is the disk that owes them an answer.
     fn expire(&self, patience: Duration) {
         let mut expired = Vec::new();
         let mut state = self.lock();
         state.committing.expire(patience, &mut expired);
         state.waiting.expire(patience, &mut expired);
         drop(state);
-        for waiting in expired {
-            drop(waiting.send(Err(PublishError::TimedOut { within: patience })));
+        for answer in expired {
+            drop(answer.send(Err(PublishError::TimedOut { within: patience })));
         }
     }
 

@@ -220,3 +220,26 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::stage_record;
+    use super::*;
+
+    #[test]
+    fn a_share_is_what_fits_and_the_first_record_whatever_its_size() {
+        let mut staged = Vec::new();
+        for payload in [[7_u8; 40].as_slice(), &[7; 16], &[7; 8]] {
+            stage_record(&mut staged, &[payload]);
+        }
+        let records_within = |bytes_max| {
+            let share = Share::within(&staged, bytes_max);
+            (share.records, share.bytes, share.payload_bytes)
+        };
+        assert_eq!(records_within(1), (1, 64, 40));
+        assert_eq!(records_within(64 + 40 - 1), (1, 64, 40));
+        assert_eq!(records_within(64 + 40), (2, 104, 56));
+        assert_eq!(records_within(usize::MAX), (3, 136, 64));
+        assert_eq!(Share::within(&[], usize::MAX), Share::default());
+    }
+}

@@ -188,3 +188,18 @@ async fn a_disk_that_hangs_is_told_in_time_and_the_log_goes_on_when_it_answers()
     soon(again).await;
     expect_everything(&mut consumer, 0..3).await;
 }
+
+#[tokio::test]
+async fn closing_a_log_whose_disk_hangs_still_answers_its_publishers() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FaultyDisk::default());
+    let config = LogConfig { answer_timeout: Duration::from_millis(20), ..small_config(dir.path()) };
+    let (publisher, _consumer) = open_faulty(config, &disk);
+    disk.hold_syncs();
+    let unanswered = publisher.publish(&[&payload(0, 1000)]);
+    let closing = tokio::spawn(async move { publisher.close().await });
+    assert!(matches!(soon(unanswered).await, Err(PublishError::TimedOut { .. })));
+    assert!(!closing.is_finished(), "what was admitted is still being committed");
+    disk.release_syncs();
+    soon(closing).await.unwrap();
+}

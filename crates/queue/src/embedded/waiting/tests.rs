@@ -12,8 +12,11 @@ fn admit(room: &WaitingRoom, records: usize) {
 }
 
 fn taken(room: &WaitingRoom, gather: &Gather) -> Option<usize> {
-    let taken = room.take(&mut Vec::new(), gather);
-    taken.then(|| room.lock().committing.places.len())
+    room.take(&mut Vec::new(), gather).then(|| {
+        let records = room.lock().committing.places.len();
+        room.answer(Share { records, ..ONE }, &STORED, 0);
+        records
+    })
 }
 
 #[test]
@@ -59,29 +62,72 @@ fn closing_ends_the_gathering_and_leaves_nobody_behind() {
     assert_eq!(taken(&room, &gather), None);
 }
 
+/// A room with so many records being committed, and where their publishers wait.
+fn committing(records: usize) -> (WaitingRoom, Vec<Answered>) {
+    let room = WaitingRoom::new(0);
+    let answered = (0..records).map(|_| admit_one(&room)).collect();
+    assert!(room.take(&mut Vec::new(), &Gather::nothing()));
+    (room, answered)
+}
+
+type Answered = oneshot::Receiver<Result<(), PublishError>>;
+
+fn admit_one(room: &WaitingRoom) -> Answered {
+    room.admit(&[b"a record"], &LogConfig::new("unused")).unwrap()
+}
+
+fn in_flight(room: &WaitingRoom) -> (usize, usize) {
+    let state = room.lock();
+    (state.in_flight_records, state.in_flight_bytes)
+}
+
+const ONE: Share = Share { records: 1, bytes: 32, payload_bytes: 8 };
+
+const STORED: Result<Commit, PublishError> = Ok(Commit { records: 1, bytes: 32, duration: Duration::ZERO });
+
 /// Who waits no longer keeps a place, so that nobody is told another record's fate.
 #[test]
 fn each_is_told_the_fate_of_its_own_record_also_after_some_gave_up() {
-    let room = WaitingRoom::new(0);
-    let admit = || room.admit(&[b"a record"], &LogConfig::new("unused")).unwrap();
-    let nothing = Gather::nothing();
-    let mut being_committed = admit();
-    assert!(room.take(&mut Vec::new(), &nothing));
-    let mut waiting = admit();
+    let (room, mut being_committed) = committing(1);
+    let mut waiting = admit_one(&room);
     room.expire(Duration::ZERO);
-    for unanswered in [&mut being_committed, &mut waiting] {
+    for unanswered in [&mut being_committed[0], &mut waiting] {
         assert!(matches!(unanswered.try_recv(), Ok(Err(PublishError::TimedOut { .. }))));
     }
 
-    let mut last = admit();
-    let one = Share { records: 1, bytes: 32, payload_bytes: 8 };
-    let stored = Ok(Commit { records: 1, bytes: 32, duration: Duration::ZERO });
-    room.answer(&one, &stored, 1);
-    assert!(room.take(&mut Vec::new(), &nothing));
-    room.answer(&one, &stored, 2);
+    let mut last = admit_one(&room);
+    room.answer(ONE, &STORED, 1);
+    assert!(room.take(&mut Vec::new(), &Gather::nothing()));
+    room.answer(ONE, &STORED, 2);
     assert_eq!(last.try_recv().unwrap_err(), TryRecvError::Empty, "the record before it is stored");
-    room.answer(&one, &Err(PublishError::Closed), 2);
+    room.answer(ONE, &Err(PublishError::Closed), 2);
     assert!(matches!(last.try_recv(), Ok(Err(PublishError::Closed))));
-    let state = room.lock();
-    assert_eq!((state.in_flight_records, state.in_flight_bytes), (0, 0));
+    assert_eq!(in_flight(&room), (0, 0));
+}
+
+#[test]
+fn only_those_who_have_waited_long_enough_are_told_that_the_disk_does_not_answer() {
+    let (room, mut answered) = committing(3);
+    room.answer(ONE, &STORED, 1);
+    room.lock().committing.places[0].since -= Duration::from_secs(10);
+    room.expire(Duration::from_secs(5));
+    assert!(matches!(answered[0].try_recv(), Ok(Ok(()))));
+    assert!(matches!(answered[1].try_recv(), Ok(Err(PublishError::TimedOut { .. }))));
+    assert_eq!(answered[2].try_recv().unwrap_err(), TryRecvError::Empty);
+}
+
+#[test]
+fn bytes_are_in_flight_as_long_as_their_buffer_is() {
+    let (room, _answered) = committing(2);
+    room.answer(ONE, &STORED, 1);
+    assert_eq!(in_flight(&room), (1, 16));
+    room.answer(ONE, &STORED, 2);
+    assert_eq!(in_flight(&room), (0, 0));
+}
+
+#[test]
+fn gathering_takes_longer_the_more_there_is_to_gather() {
+    let begun = Instant::now();
+    let patience = |records| (Gather::after(records, begun).until - begun).as_micros();
+    assert_eq!([1, 10, 25, 40, 10_000].map(patience), [1_000, 1_000, 2_500, 4_000, 4_000]);
 }
