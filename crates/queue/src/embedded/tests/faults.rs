@@ -197,9 +197,10 @@ async fn closing_a_log_whose_disk_hangs_still_answers_its_publishers() {
     let (publisher, _consumer) = open_faulty(config, &disk);
     disk.hold_syncs();
     let unanswered = publisher.publish(&[&payload(0, 1000)]);
-    let closing = tokio::spawn(async move { publisher.close().await });
+    let mut closing = tokio::task::JoinSet::new();
+    closing.spawn(async move { publisher.close().await });
     assert!(matches!(soon(unanswered).await, Err(PublishError::TimedOut { .. })));
-    assert!(!closing.is_finished(), "what was admitted is still being committed");
+    assert!(closing.try_join_next().is_none(), "what was admitted is still being committed");
     disk.release_syncs();
-    soon(closing).await.unwrap();
+    soon(closing.join_all()).await;
 }
