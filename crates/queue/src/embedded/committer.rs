@@ -1,11 +1,12 @@
 //! The committing thread: takes what waits, makes it durable with one write and one sync, and wakes
 //! who waited.
 
-use super::config::LogConfig;
+use super::config::{Commit, LogConfig};
 use super::lock::Lock;
 use super::waiting::{Gather, WaitingRoom};
 use super::watermark::Watermark;
 use super::writer::{COMMIT_BYTES_MAX, Share, Writer};
+use crate::PublishError;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,32 +36,33 @@ impl Committer {
         let mut staged = Vec::new();
         let mut gather = Gather::nothing();
         while self.room.take(&mut staged, &gather) {
-            let (mut committed_bytes, mut records) = (0, 0);
             let begun = Instant::now();
-            while committed_bytes < staged.len() {
-                let share = self.commit(&mut staged[committed_bytes..]);
-                committed_bytes += share.bytes;
+            let (mut done_bytes, mut records) = (0, 0);
+            while !staged.is_empty() {
+                let (share, committed) = self.writer.commit(&mut staged[done_bytes..]);
+                done_bytes += share.bytes;
                 records += share.records;
+                if done_bytes == staged.len() {
+                    // Its memory is kept for the next records, but not that of a rare flood.
+                    staged.clear();
+                    staged.shrink_to(COMMIT_BYTES_MAX);
+                }
+                self.tell(share, &committed);
             }
             gather = Gather::after(records, begun);
-            // Its memory is kept for the next records, but not that of a rare flood.
-            staged.clear();
-            staged.shrink_to(COMMIT_BYTES_MAX);
         }
         self.writer.close();
     }
 
-    /// One commit, from the front; who waited for its share is answered.
-    fn commit(&mut self, staged: &mut [u8]) -> Share {
-        let (share, committed) = self.writer.commit(staged);
-        if let Ok(commit) = &committed {
+    /// Tells the consumer, the observer, and who waited.
+    fn tell(&self, share: Share, committed: &Result<Commit, PublishError>) {
+        if let Ok(commit) = committed {
             self.watermark.advance(self.writer.last_sequence(), share.payload_bytes as u64);
             if let Some(observer) = &self.config.observer {
                 observer.committed(commit);
             }
         }
-        self.room.answer(share, &committed, self.writer.last_sequence());
-        share
+        self.room.answer(share, committed, self.writer.last_sequence());
     }
 }
 

@@ -140,7 +140,6 @@ impl WaitingRoom {
             return Err(PublishError::TooLarge { bytes, bytes_max: config.record_bytes_max });
         }
         let (answer, answered) = oneshot::channel();
-        let place = Place { since: Instant::now(), answer: Some(answer) };
         let mut state = self.lock();
         if state.closed {
             return Err(PublishError::Closed);
@@ -156,7 +155,8 @@ impl WaitingRoom {
         state.in_flight_records += 1;
         state.in_flight_bytes += bytes;
         stage_record(&mut state.staged, payload);
-        state.waiting.places.push(place);
+        // The time is read under the lock: places are in order of their times.
+        state.waiting.places.push(Place { since: Instant::now(), answer: Some(answer) });
         state.waiting.payload_bytes += bytes;
         let records = state.waiting.places.len();
         let wake = state.awaited_records.take_if(|awaited| records >= *awaited).is_some();
@@ -196,7 +196,8 @@ impl WaitingRoom {
     }
 
     /// The fate of the first ones being committed is known. They are in flight no longer before they know it: who
-    /// is answered may publish again at once. Their bytes are until the last one of their buffer is answered.
+    /// is answered may publish again at once. Their bytes come back with the last ones of their buffer, whose memory
+    /// must be free by then.
     pub(crate) fn answer(&self, share: Share, result: &Result<Commit, PublishError>, last_sequence: u64) {
         let mut answered = Vec::with_capacity(share.records);
         let mut state = self.lock();
@@ -247,9 +248,11 @@ impl WaitingRoom {
         let mut state = self.lock();
         state.closed = true;
         state.abandoned = true;
-        state.waiting = Waiters::default();
-        state.committing = Waiters::default();
+        state.staged = Vec::new();
+        (state.in_flight_records, state.in_flight_bytes) = (0, 0);
+        let gone = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.committing));
         drop(state);
+        drop(gone);
         self.abandoned.notify_all();
     }
 }
