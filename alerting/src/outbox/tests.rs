@@ -1,5 +1,8 @@
 //! Delivery against a receiver on this machine that answers what the test says.
 
+mod pace;
+mod safety;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -296,143 +299,6 @@ async fn a_page_that_was_given_up_is_told_anew_with_the_next_news() {
     post.queue(&[Action::Update]).await;
     assert_eq!(post.later(Duration::from_secs(60)).await, ["accepted"]);
     assert_eq!(post.receiver.types().last().unwrap(), "alert.triggered");
-}
-
-/// Another page.
-fn other(action: Action) -> Message {
-    let page = crate::page::Page { dedup_key: "0".repeat(32), ..outage() };
-    message(action, page)
-}
-
-#[tokio::test]
-async fn a_channel_that_asks_to_wait_is_left_alone_by_every_page() {
-    let mut post = Post::new(ChannelKind::Webhook, &[(429, &[("retry-after", "7")], "")]).await;
-    post.queue(&[Action::Trigger]).await;
-    post.commit(vec![("pager".to_owned(), other(Action::Trigger))]).await;
-    assert_eq!(post.deliver().await, ["retry_after"], "the second page waits too");
-    assert_eq!(post.later(Duration::from_millis(6_900)).await, [""; 0]);
-    assert_eq!(post.later(Duration::from_millis(100)).await, ["accepted", "accepted"]);
-}
-
-#[tokio::test]
-async fn a_channel_that_is_down_holds_up_one_page_and_for_a_minute_at_most() {
-    let mut post = Post::new(ChannelKind::Webhook, &[(503, &[("retry-after", "3600")], "")]).await;
-    post.queue(&[Action::Trigger]).await;
-    post.commit(vec![("pager".to_owned(), other(Action::Trigger))]).await;
-    assert_eq!(post.deliver().await, ["transient", "accepted"], "the second page is not held");
-    assert_eq!(post.next_due_in().await, Some(60.0));
-    assert_eq!(post.later(Duration::from_secs(60)).await, ["accepted"]);
-}
-
-#[tokio::test]
-async fn a_new_page_tries_a_channel_within_a_minute_whatever_the_channel_asked_for() {
-    let mut post = Post::new(ChannelKind::Webhook, &[(429, &[("retry-after", "3600")], "")]).await;
-    post.queue(&[Action::Trigger]).await;
-    assert_eq!(post.deliver().await, ["retry_after"]);
-    assert_eq!(post.next_due_in().await, Some(300.0), "the page itself waits longer");
-    post.commit(vec![("pager".to_owned(), other(Action::Trigger))]).await;
-    assert_eq!(post.later(Duration::from_secs(59)).await, [""; 0]);
-    assert_eq!(post.later(Duration::from_secs(1)).await, ["accepted"]);
-    assert_eq!(post.later(Duration::from_secs(240)).await, ["accepted"]);
-}
-
-#[tokio::test]
-async fn a_wish_to_wait_for_no_time_is_no_loop() {
-    let mut post = Post::new(ChannelKind::Webhook, &[(429, &[("retry-after", "0")], "")]).await;
-    post.queue(&[Action::Trigger]).await;
-    assert_eq!(post.deliver().await, ["retry_after"]);
-    assert_eq!(post.later(Duration::from_secs(1)).await, ["accepted"]);
-}
-
-#[tokio::test]
-async fn slack_gets_one_message_a_second() {
-    let mut post = Post::new(ChannelKind::Slack, &[]).await;
-    post.queue(&[Action::Trigger]).await;
-    post.commit(vec![("pager".to_owned(), other(Action::Trigger))]).await;
-    assert_eq!(post.deliver().await, ["accepted"]);
-    assert_eq!(post.later(Duration::from_millis(900)).await, [""; 0]);
-    assert_eq!(post.later(Duration::from_millis(100)).await, ["accepted"]);
-}
-
-#[tokio::test]
-async fn a_channel_that_hangs_delays_no_other() {
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", silent.local_addr().unwrap());
-    let mut post = Post::new(ChannelKind::Webhook, &[]).await;
-    let folder = tempfile::tempdir().unwrap();
-    let storage = post.courier.storage.clone();
-    let mut hanging = courier(folder.path(), "chat", ChannelKind::Slack, &url, true, storage);
-    let page = || message(Action::Trigger, outage());
-    post.commit(vec![("chat".to_owned(), page()), ("pager".to_owned(), page())]).await;
-    tokio::select! {
-        biased;
-        _ = hanging.step(ONSET) => panic!("it should hang"),
-        classes = post.deliver() => assert_eq!(classes, ["accepted"]),
-    }
-}
-
-#[tokio::test]
-async fn a_private_address_is_refused_unless_the_channel_allows_it() {
-    let mut post = Post::new(ChannelKind::Webhook, &[]).await;
-    let url = post.receiver.listen().await.replace("http://127.0.0.1", "https://localhost");
-    let folder = tempfile::tempdir().unwrap();
-    let storage = post.courier.storage.clone();
-    for url in [url, "https://169.254.169.254/latest/meta-data".to_owned(), "https://[::1]/".to_owned()] {
-        post.courier = courier(folder.path(), "pager", ChannelKind::Webhook, &url, false, storage.clone());
-        post.queue(&[Action::Trigger]).await;
-        assert_eq!(post.later(Duration::from_secs(61)).await, ["permanent_config"], "{url}");
-    }
-    assert!(post.receiver.got.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let moved: Reply = (307, &[("location", "http://127.0.0.1:1/elsewhere")], "");
-    let mut post = Post::new(ChannelKind::Webhook, &[moved]).await;
-    post.queue(&[Action::Trigger]).await;
-    assert_eq!(post.deliver().await, ["permanent_config"]);
-    assert_eq!(post.receiver.ids().len(), 1);
-}
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn no_secret_is_in_any_log_line_however_a_delivery_ends() {
-    let captured = Captured::default();
-    let writer = captured.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    let mut post =
-        Post::new(ChannelKind::Slack, &[(503, &[], ""), (404, &[], "no_service"), (307, &[], "")]).await;
-    post.queue(&[Action::Trigger]).await;
-    for _ in 0..3 {
-        post.later(Duration::from_secs(61)).await;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let storage = post.courier.storage.clone();
-    let url = "http://127.0.0.1:1/hooks/secret-token";
-    post.courier = courier(folder.path(), "pager", ChannelKind::Slack, url, true, storage);
-    post.queue(&[Action::Update]).await;
-    assert_eq!(post.later(Duration::from_secs(61)).await, ["transient"]);
-    drop(guard);
-    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("channel is misconfigured") && log.contains("cannot connect"), "{log}");
-    assert!(!log.contains("secret-token"), "{log}");
 }
 
 #[test]

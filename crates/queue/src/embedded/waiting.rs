@@ -74,7 +74,7 @@ type Answer = oneshot::Sender<Result<(), PublishError>>;
 #[derive(Debug, Default)]
 struct Waiters {
     places: Vec<Place>,
-    /// Of all records of the buffer, those already answered included: its memory is one.
+    /// Of all records of the buffer, those already answered included: its memory is given back as a whole.
     payload_bytes: usize,
 }
 
