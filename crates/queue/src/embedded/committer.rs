@@ -2,8 +2,9 @@
 //! who waited.
 
 use super::config::{Commit, LogConfig};
+use super::gather::Gather;
 use super::lock::Lock;
-use super::waiting::{Gather, WaitingRoom};
+use super::waiting::WaitingRoom;
 use super::watermark::Watermark;
 use super::writer::{COMMIT_BYTES_MAX, Share, Writer};
 use crate::PublishError;

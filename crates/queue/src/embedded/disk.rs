@@ -1,6 +1,7 @@
 //! The file operations the writer's promises rest on, as a seam: tests put a disk behind it that
 //! fills up, fails to sync and loses power.
 
+use super::freeing;
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
@@ -20,7 +21,7 @@ pub(crate) trait Disk: Debug + Send + Sync + 'static {
     fn set_len(&self, file: &File, bytes: u64) -> io::Result<()>;
     /// Renames a file within its directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file.
+    /// Removes a file; its space may come back a little later.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Returns when the directory's entries are on the disk.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
@@ -64,7 +65,7 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        freeing::remove(path)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

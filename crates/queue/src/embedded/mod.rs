@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `format` | the bytes of a segment |
 //! | `directory` | which file is which |
-//! | `disk` | the file operations durability rests on |
+//! | `disk`, `freeing` | the file operations durability rests on; space given back a little at a time |
 //! | `lock` | one writer, one reader |
 //! | `recovery` | what a writer finds, cuts and reports when it opens the log |
 //! | `writer` | segments, one write and one sync per commit, what happens when they fail |
-//! | `publisher`, `waiting`, `committer` | admission, when to commit, who has waited too long, group commit |
+//! | `publisher`, `waiting`, `gather`, `committer` | admission, when to commit, who has waited too long, group commit |
 //! | `segment`, `reader` | records in order, damage passed over, consumed segments deleted |
 //! | `consumed` | how far the consumer is |
 //! | `watermark`, `consumer` | batches by count, bytes and age |
@@ -33,6 +33,8 @@ mod directory;
 mod disk;
 mod events;
 mod format;
+mod freeing;
+mod gather;
 mod lock;
 mod publisher;
 mod reader;

@@ -1,30 +1,18 @@
-//! The records that wait for the disk: their admission, and when the committing thread takes them.
-//!
-//! An idle log commits a record at once. A busy one gathers: while one commit is on the disk, the
-//! next one collects, and on a disk that is faster than the gathering it waits for as many as the
-//! last one had, or for so long after that one began as [`Gather::after`] says. A commit costs the
-//! processor some 100 to 250 µs however few records it has, so a server at its limit stores more if
-//! it commits less often. Who publishes alone, one record after the other, never waits for company.
+//! The records that wait for the disk: their admission, the buffers they are staged in, and the answers. When the
+//! committing thread takes a buffer is [`Gather`]'s.
 //!
 //! Nobody waits for ever: a disk that hangs keeps the committing thread, so another one, the watch, answers
 //! those who have waited too long.
 
 use super::config::{Commit, LogConfig};
-use super::format::stage_record;
-use super::writer::Share;
+use super::format::{record_bytes, stage_record};
+use super::gather::Gather;
+use super::writer::{COMMIT_BYTES_MAX, Share};
 use crate::PublishError;
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-
-/// A commit that follows one of several records begins at least this long after it, unless as many are
-/// waiting before.
-const GATHER_MIN: Duration = Duration::from_millis(1);
-/// And at most this long.
-const GATHER_MAX: Duration = Duration::from_millis(4);
-/// In between it is this long for each record: under less than ten thousand a second, when there is processor
-/// time to spare, the answer comes soon; above, it comes cheap.
-const GATHER_PER_RECORD: Duration = Duration::from_micros(100);
 
 /// What publishers and the committing thread share.
 #[derive(Debug)]
@@ -38,12 +26,11 @@ pub(crate) struct WaitingRoom {
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// Records as they will stand in the segment, but for what is known only there: each is copied once on its
-    /// way to the disk, from where its pieces are.
-    staged: Vec<u8>,
-    /// Who waits for each of them.
-    waiting: Waiters,
-    /// Who waits for each of those being committed.
+    /// Full buffers, oldest first: there are some only when the disk has fallen behind.
+    full: VecDeque<Buffer>,
+    /// The one that records are staged in.
+    filling: Buffer,
+    /// Who waits for those being committed.
     committing: Waiters,
     /// Waiting and being committed.
     pub(crate) in_flight_records: usize,
@@ -54,6 +41,16 @@ pub(crate) struct State {
     /// Nobody commits any more.
     abandoned: bool,
     pub(crate) totals: Totals,
+}
+
+/// Records of one commit, and who waits for each of them. It has one record, or as many as fit in
+/// [`COMMIT_BYTES_MAX`].
+#[derive(Debug, Default)]
+struct Buffer {
+    /// As they will stand in the segment, but for what is known only there: each is copied once on its way to the disk,
+    /// from where its pieces are.
+    staged: Vec<u8>,
+    waiting: Waiters,
 }
 
 /// What has been committed since the log was opened.
@@ -90,26 +87,6 @@ impl Waiters {
     fn expire(&mut self, patience: Duration, expired: &mut Vec<Answer>) {
         let old = self.places.iter_mut().take_while(|place| place.since.elapsed() >= patience);
         expired.extend(old.filter_map(|place| place.answer.take()));
-    }
-}
-
-/// What the next commit waits for.
-#[derive(Debug)]
-pub(crate) struct Gather {
-    records: usize,
-    until: Instant,
-}
-
-impl Gather {
-    /// Waits for nothing but a first record.
-    pub(crate) fn nothing() -> Self {
-        Self { records: 1, until: Instant::now() }
-    }
-
-    /// What the commit waits for that follows one of so many records, begun then.
-    pub(crate) fn after(records: usize, begun: Instant) -> Self {
-        let patience = GATHER_PER_RECORD.saturating_mul(u32::try_from(records).unwrap_or(u32::MAX));
-        Self { records, until: begun + patience.clamp(GATHER_MIN, GATHER_MAX) }
     }
 }
 
@@ -152,14 +129,11 @@ impl WaitingRoom {
                 bytes: state.in_flight_bytes,
             });
         }
-        state.in_flight_records += 1;
-        state.in_flight_bytes += bytes;
-        stage_record(&mut state.staged, payload);
-        // The time is read under the lock: places are in order of their times.
-        state.waiting.places.push(Place { since: Instant::now(), answer: Some(answer) });
-        state.waiting.payload_bytes += bytes;
-        let records = state.waiting.places.len();
-        let wake = state.awaited_records.take_if(|awaited| records >= *awaited).is_some();
+        state.stage(payload, bytes, answer);
+        let wake = state.has_awaited();
+        if wake {
+            state.awaited_records = None;
+        }
         drop(state);
         if wake {
             self.work.notify_one();
@@ -167,25 +141,23 @@ impl WaitingRoom {
         Ok(answered)
     }
 
-    /// Exchanges everything staged for the (empty) buffer: as soon as there is anything, or, before
-    /// `gather.until`, as soon as there is `gather.records`. `false` when closed and nothing is left. Requires that all
-    /// that was taken before is answered.
+    /// Exchanges the next staged records for the (empty) buffer: as soon as there are any, or, before
+    /// `gather.until`, as soon as there are `gather.records` or a buffer is full. `false` when closed and nothing is
+    /// left. Requires that all that was taken before is answered.
     pub(crate) fn take(&self, staged: &mut Vec<u8>, gather: &Gather) -> bool {
         let mut state = self.lock();
         loop {
             let patience = gather.until.saturating_duration_since(Instant::now());
-            let awaited = if patience.is_zero() { 1 } else { gather.records };
-            let records = state.waiting.places.len();
-            if records >= awaited || (state.closed && records > 0) {
-                let state = &mut *state;
-                std::mem::swap(&mut state.staged, staged);
-                std::mem::swap(&mut state.waiting, &mut state.committing);
+            let awaited = if patience.is_zero() || state.closed { 1 } else { gather.records };
+            state.awaited_records = Some(awaited);
+            if state.has_awaited() {
+                state.awaited_records = None;
+                state.take(staged);
                 return true;
             }
             if state.closed {
                 return false;
             }
-            state.awaited_records = Some(awaited);
             state = if patience.is_zero() {
                 self.work.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
@@ -230,7 +202,10 @@ impl WaitingRoom {
         let mut expired = Vec::new();
         let mut state = self.lock();
         state.committing.expire(patience, &mut expired);
-        state.waiting.expire(patience, &mut expired);
+        for buffer in &mut state.full {
+            buffer.waiting.expire(patience, &mut expired);
+        }
+        state.filling.waiting.expire(patience, &mut expired);
         drop(state);
         for answer in expired {
             drop(answer.send(Err(PublishError::TimedOut { within: patience })));
@@ -248,12 +223,44 @@ impl WaitingRoom {
         let mut state = self.lock();
         state.closed = true;
         state.abandoned = true;
-        state.staged = Vec::new();
         (state.in_flight_records, state.in_flight_bytes) = (0, 0);
-        let gone = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.committing));
+        let buffers = (std::mem::take(&mut state.full), std::mem::take(&mut state.filling));
+        let gone = (buffers, std::mem::take(&mut state.committing));
         drop(state);
         drop(gone);
         self.abandoned.notify_all();
+    }
+}
+
+impl State {
+    fn stage(&mut self, payload: &[&[u8]], payload_bytes: usize, answer: Answer) {
+        let staged_bytes = self.filling.staged.len();
+        if staged_bytes > 0 && staged_bytes + record_bytes(payload_bytes) > COMMIT_BYTES_MAX {
+            self.full.push_back(std::mem::take(&mut self.filling));
+        }
+        stage_record(&mut self.filling.staged, payload);
+        let waiting = &mut self.filling.waiting;
+        // The time is read under the lock: places are in order of their times.
+        waiting.places.push(Place { since: Instant::now(), answer: Some(answer) });
+        waiting.payload_bytes += payload_bytes;
+        self.in_flight_records += 1;
+        self.in_flight_bytes += payload_bytes;
+    }
+
+    /// Whether there is what the committing thread waits for.
+    fn has_awaited(&self) -> bool {
+        let records = self.filling.waiting.places.len();
+        self.awaited_records.is_some_and(|awaited| records >= awaited || !self.full.is_empty())
+    }
+
+    /// Takes the oldest buffer. The usual one, which is still being filled, leaves the memory of the one before.
+    fn take(&mut self, staged: &mut Vec<u8>) {
+        if let Some(oldest) = self.full.pop_front() {
+            (*staged, self.committing) = (oldest.staged, oldest.waiting);
+        } else {
+            std::mem::swap(&mut self.filling.staged, staged);
+            std::mem::swap(&mut self.filling.waiting, &mut self.committing);
+        }
     }
 }
 

@@ -121,3 +121,26 @@ async fn many_publishers_at_once_each_get_their_record_in() {
     let stats = publisher.stats().unwrap();
     assert!(stats.commits < stats.records, "{stats:?}");
 }
+
+#[derive(Debug)]
+struct Defective;
+
+impl CommitObserver for Defective {
+    fn committed(&self, _commit: &Commit) {
+        panic!("a defect");
+    }
+}
+
+/// Its record may be stored: it is not told so, and comes again.
+#[tokio::test]
+async fn nobody_waits_for_a_committing_thread_that_panicked() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { observer: Some(Arc::new(Defective)), ..small_config(dir.path()) };
+    let (publisher, _consumer) = open(config).unwrap();
+    let publishes = (0..3).map(|number| publisher.publish(&[&payload(number, 100)]));
+    for published in publishes.collect::<Vec<_>>() {
+        assert!(matches!(soon(published).await, Err(PublishError::Closed)));
+    }
+    assert!(matches!(publisher.publish(&[b"later"]).await, Err(PublishError::Closed)));
+    soon(publisher.close()).await;
+}

@@ -125,9 +125,35 @@ fn bytes_are_in_flight_as_long_as_their_buffer_is() {
     assert_eq!(in_flight(&room), (0, 0));
 }
 
+/// A disk that has hung leaves more than one commit's worth: who waits for the first of it, and its bytes, need not
+/// wait for the last.
 #[test]
-fn gathering_takes_longer_the_more_there_is_to_gather() {
-    let begun = Instant::now();
-    let patience = |records| (Gather::after(records, begun).until - begun).as_micros();
-    assert_eq!([1, 10, 25, 40, 10_000].map(patience), [1_000, 1_000, 2_500, 4_000, 4_000]);
+fn a_backlog_is_taken_one_commit_at_a_time() {
+    let room = WaitingRoom::new(0);
+    let config = LogConfig { in_flight_bytes_max: usize::MAX, ..LogConfig::new("unused") };
+    let payload = vec![7; COMMIT_BYTES_MAX / 2];
+    let mut answered: Vec<_> = (0..3).map(|_| room.admit(&[&payload], &config).unwrap()).collect();
+    answered.push(room.admit(&[b"a record"], &config).unwrap());
+    let gather = Gather { records: 100, until: Instant::now() + A_LONG_TIME };
+    let mut left = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(taken(&room, &gather), Some(1), "a full buffer is waited for no longer");
+        left.push(in_flight(&room));
+    }
+    room.close();
+    assert_eq!(taken(&room, &gather), Some(2));
+    assert_eq!(left, [(3, 2 * payload.len() + 8), (2, payload.len() + 8)]);
+    assert!(answered.iter_mut().all(|answered| matches!(answered.try_recv(), Ok(Ok(())))));
+}
+
+#[test]
+fn who_waits_behind_a_full_buffer_is_told_in_time_too() {
+    let room = WaitingRoom::new(0);
+    let payload = vec![7; COMMIT_BYTES_MAX];
+    let config = LogConfig { in_flight_bytes_max: usize::MAX, ..LogConfig::new("unused") };
+    let mut answered: Vec<_> = (0..3).map(|_| room.admit(&[&payload], &config).unwrap()).collect();
+    room.expire(Duration::ZERO);
+    let told =
+        |answered: &mut Answered| matches!(answered.try_recv(), Ok(Err(PublishError::TimedOut { .. })));
+    assert!(answered.iter_mut().all(told));
 }
