@@ -2,6 +2,7 @@
 //! commands one each. What a service waits for (ClickHouse) is [`crate::waiting`]'s.
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> any
     let config = &process.config;
     let sources = Sources::prepare(&config.sources, &config.folder(), config.ingest.body_bytes_max)
         .context("[[sources]]")?;
-    let front = Front::start()?;
+    let front = Front::start(config.ingest.threads).context("ingest.threads")?;
     // A socket belongs to the threads it is opened on.
     let listener = front.handle.spawn(bind(config.ingest.listen, "ingest.listen")).await??;
     let ingest = Ingest {
@@ -88,8 +89,14 @@ struct Front {
 }
 
 impl Front {
-    fn start() -> std::io::Result<Self> {
-        let threads = Builder::new_multi_thread().thread_name("front").enable_all().build()?;
+    /// `threads` as configured. Half the processors answer as many webhooks as all of them, since the rest of a
+    /// webhook's work (the log, the kernel's) is done elsewhere, and threads that wake each other up for little delay the
+    /// answers: on two processors, at 5,000 a second, the p99 was 2 ms with one and 10 ms with two.
+    fn start(threads: usize) -> std::io::Result<Self> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = if threads == 0 { processors.div_ceil(2) } else { threads };
+        let threads =
+            Builder::new_multi_thread().worker_threads(threads).thread_name("front").enable_all().build()?;
         Ok(Self { handle: threads.handle().clone(), threads: Some(threads) })
     }
 }

@@ -174,6 +174,7 @@ fn every_kind_of_broken_configuration_gets_a_clear_error() {
             &["tillwatch.toml:6", "ingest.body_bytes_max", "at least 1024"],
         ),
         (section("[ingest]\nbody_bytes_max = 60000000\n"), &["half of queue.segment_bytes"]),
+        (section("[ingest]\nthreads = 5000\n"), &["tillwatch.toml:6", "ingest.threads", "at most 4096"]),
         (section("[ingest]\nconnections_max = 0\n"), &["tillwatch.toml:6", "ingest.connections_max"]),
         (
             section("[ingest]\nconnections_max = 9000000000000000000\n"),

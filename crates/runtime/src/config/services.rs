@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub struct IngestConfig {
     /// Address and port. TLS is the load balancer's.
     pub listen: SocketAddr,
+    /// Threads that answer; 0 is half the processors.
+    pub threads: usize,
     /// Larger bodies are answered 413.
     pub body_bytes_max: usize,
     /// Larger request heads are answered 431.
@@ -33,6 +35,7 @@ impl Default for IngestConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            threads: 0,
             body_bytes_max: 1 << 20,
             header_bytes_max: 32 << 10,
             header_read_timeout_ms: 10_000,

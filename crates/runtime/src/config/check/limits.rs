@@ -7,6 +7,8 @@ use crate::config::StoreKind;
 
 /// What the queue counts positions within a segment with.
 const SEGMENT_BYTES_MAX: u64 = u32::MAX as u64;
+/// More is a slip of the pen: no machine has so many processors.
+const INGEST_THREADS_MAX: u64 = 4_096;
 
 impl Checker<'_> {
     pub(super) fn limits(&mut self) {
@@ -37,7 +39,8 @@ impl Checker<'_> {
                 self.problem(table, key, format!("{value} is too small; use at least {minimum}"));
             }
         }
-        let at_most: [(&str, &str, u64, u64); 2] = [
+        let at_most: [(&str, &str, u64, u64); 3] = [
+            ("ingest", "threads", ingest.threads as u64, INGEST_THREADS_MAX),
             ("ingest", "connections_max", ingest.connections_max as u64, Semaphore::MAX_PERMITS as u64),
             ("queue", "segment_bytes", queue.segment_bytes, SEGMENT_BYTES_MAX),
         ];
