@@ -69,13 +69,16 @@ impl Body {
         self.front = (!piece.is_empty()).then_some(piece);
     }
 
-    /// Reads what is left and drops it, so that a client which is still sending gets to read its answer.
+    /// Reads what is left and drops it, for a while, so that a client which is still sending gets to read its answer.
     pub(super) async fn drain(&mut self) {
+        let idle_max = self.idle_max;
         self.bytes_left = DRAINED_BYTES_MAX;
         self.front = None;
         self.decoder = None;
         self.decompressor = None;
-        while let Ok(Some(_)) = self.next().await {}
+        let rest = async { while let Ok(Some(_)) = self.next().await {} };
+        // Who is still sending after this long finds the connection closed.
+        let _ = tokio::time::timeout(idle_max, rest).await;
     }
 
     /// The next piece without its `Content-Encoding`.
