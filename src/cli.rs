@@ -85,9 +85,22 @@ pub(crate) fn execute() -> ExitCode {
         Command::Engine(args) => engine::run(&global, &args),
     };
     outcome.unwrap_or_else(|error| {
+        if is_reader_gone(&error) {
+            return ExitCode::from(STATUS_OF_SIGPIPE);
+        }
         complain(&error);
         ExitCode::FAILURE
     })
+}
+
+/// What a shell says of a program whose reader has gone: 128 + SIGPIPE.
+const STATUS_OF_SIGPIPE: u8 = 141;
+
+/// Whoever read the answer had enough of it (`tillwatch events | head`). Standard output is all that fails with this
+/// and nothing around it.
+fn is_reader_gone(error: &anyhow::Error) -> bool {
+    let bare = error.downcast_ref::<std::io::Error>();
+    error.chain().len() == 1 && bare.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 #[expect(clippy::print_stderr, reason = "the command line's own answer")]

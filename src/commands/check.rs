@@ -1,5 +1,6 @@
 //! `tillwatch check`: what starting would find wrong, before a deploy. It lists every problem, not only the first.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use runtime::chain;
@@ -7,7 +8,6 @@ use runtime::chain;
 use crate::bootstrap::read_config;
 use crate::cli::Global;
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let (config, problems) = read_config(global)?;
     let text = std::fs::read_to_string(&global.config)?;
@@ -26,18 +26,20 @@ pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
             global.config.display()
         ));
     }
+    let mut out = std::io::stdout().lock();
     if problems.is_empty() {
-        println!(
+        writeln!(
+            out,
             "{}: fine: {} sources, {} channels, {rules} rules",
             global.config.display(),
             config.sources.len(),
             config.channels.len()
-        );
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     for problem in &problems {
-        println!("{problem}");
+        writeln!(out, "{problem}")?;
     }
-    println!("{} problem(s)", problems.len());
+    writeln!(out, "{} problem(s)", problems.len())?;
     Ok(ExitCode::FAILURE)
 }

@@ -48,19 +48,18 @@ pub(crate) fn run(global: &Global, args: &EngineArgs) -> anyhow::Result<ExitCode
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 fn fetch(from: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let directory = engine::default_directory()?;
     if from.is_none()
         && let Ok(library) = engine::locate(None)
         && library.parent() != Some(directory.as_path())
     {
-        println!("the engine is there: {}", library.display());
+        writeln!(std::io::stdout(), "the engine is there: {}", library.display())?;
         return Ok(ExitCode::SUCCESS);
     }
     let source = from.map_or(FetchSource::Npm, FetchSource::File);
     let library = engine::fetch(&directory, &source)?;
-    println!("the engine is there: {}", library.display());
+    writeln!(std::io::stdout(), "the engine is there: {}", library.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

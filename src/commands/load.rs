@@ -1,5 +1,6 @@
 //! `tillwatch load`: how fast webhooks are acknowledged, beside a floor in the same run.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -151,12 +152,12 @@ async fn compare(
     answer(args.json, &comparison)
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 fn answer<T: serde::Serialize + std::fmt::Display>(json: bool, report: &T) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
     if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
+        writeln!(out, "{}", serde_json::to_string_pretty(report)?)?;
     } else {
-        println!("{report}");
+        writeln!(out, "{report}")?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `tillwatch migrate`: creates or upgrades the tables of a ClickHouse that is running.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,14 +18,14 @@ pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
         store.wait_until_ready(READY_MAX).await?;
         anyhow::Ok(store.migrate(waiting::retention(&config)).await?)
     })?;
-    say(&migrated);
+    say(&migrated)?;
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-fn say(migrated: &store::Migrated) {
+fn say(migrated: &store::Migrated) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
     match migrated.applied.as_slice() {
-        [] => println!("the tables are up to date ({} migrations)", migrated.already),
-        applied => println!("applied: {}", applied.join(", ")),
+        [] => writeln!(out, "the tables are up to date ({} migrations)", migrated.already),
+        applied => writeln!(out, "applied: {}", applied.join(", ")),
     }
 }

@@ -1,5 +1,6 @@
 //! `tillwatch simulate`: a seeded world of payments posts really signed webhooks to the configured sources.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,7 +53,6 @@ pub(crate) struct SimulateArgs {
     ledger: Option<PathBuf>,
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 pub(crate) fn run(global: &Global, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let config = load_config(global)?;
     init_logs(&config.telemetry)?;
@@ -72,7 +72,7 @@ pub(crate) fn run(global: &Global, args: &SimulateArgs) -> anyhow::Result<ExitCo
         let stop = stop_on_signal()?;
         anyhow::Ok(simulator::simulate::run(simulate, Arc::new(SystemClock), stop).await?)
     })?;
-    println!("{report}");
+    writeln!(std::io::stdout(), "{report}")?;
     Ok(ExitCode::SUCCESS)
 }
 

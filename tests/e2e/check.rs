@@ -42,3 +42,13 @@ fn check_finds_that_rules_page_nobody() {
     assert_eq!(code, Some(1));
     assert!(text.contains("1 rules and no [[channels]]: nobody would be paged"), "{text}");
 }
+
+#[test]
+fn a_reader_that_has_gone_is_no_error_to_tell() {
+    let installation = Installation::new("");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = installation.command(&["check"]);
+    let output = command.env("TILLWATCH_ADMIN__LISTEN", "127.0.0.1:0").stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(141), String::new()));
+}
