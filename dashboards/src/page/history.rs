@@ -126,9 +126,12 @@ fn by_source(history: &History, axis: Axis<'_>) -> Markup {
     }
 }
 
-/// `88.1% (421/478) at 03:06`.
+/// `88.1% (421/478) at 03:06`. A rate of a step that is not over would move with every webhook.
 fn latest(history: &History, source: &SourceHistory, complete_to: UnixMillis) -> Markup {
     match chart::last_known(history, &source.steps, complete_to) {
+        None if source.steps.iter().any(|step| step.attempts() > 0) => {
+            html! { span .muted { "just begun, no rate yet" } }
+        }
         None => html! { span .muted { "no attempts" } },
         Some((at, answers)) => html! {
             strong { (number::percent(answers.approved, answers.attempts())) }

@@ -3,7 +3,7 @@ mod contrast;
 use maud::Markup;
 
 use super::*;
-use crate::model::{Panel, Severity};
+use crate::model::{Answers, Panel, Severity};
 use crate::window::Window;
 
 /// The page as somebody reads it who sees no colours and no pictures: one line per element, charts by their summary.
@@ -188,6 +188,22 @@ fn what_fires_is_first_when_alerting_has_died_since() {
     let text = read(&snapshot);
     assert!(text.contains("2 alerts firing · No sign of life from alerting since 02:59 UTC"), "{text}");
     assert_eq!(State::of(&snapshot).title(), "(2) Tillwatch");
+}
+
+#[test]
+fn a_source_whose_first_minute_is_not_over_has_attempts_and_no_rate() {
+    let mut snapshot = examples::normal(Window::Hour);
+    let by_source = &mut snapshot.history.known.as_mut().unwrap().value.by_source;
+    let last = by_source[0].steps.len() - 1;
+    by_source[0].steps[..last].fill(Answers::default());
+    by_source[1].steps.fill(Answers::default());
+    assert!(by_source[0].steps[last].attempts() > 0);
+    let (begun, silent) = (by_source[0].source.clone(), by_source[1].source.clone());
+    let text = read(&snapshot);
+    let charts = text.split_once("By source").unwrap().1;
+    let under = |source: &str| charts.split(source).nth(1).unwrap().lines().nth(1).unwrap().to_owned();
+    assert_eq!(under(&begun), "just begun, no rate yet");
+    assert_eq!(under(&silent), "no attempts");
 }
 
 #[test]
