@@ -47,7 +47,7 @@ pub(crate) fn open_store(process: &Process, store: &Store, unusable: Unusable) -
             () = soft.cancelled() => return Ok(()),
             migrated = migrate(&store, retention, unusable, &health) => {
                 let Migrated { applied, already, .. } = migrated?;
-                tracing::info!(?applied, already, "tables are up to date");
+                tracing::info!(applied = applied.join(", "), already, "tables are up to date");
             }
         }
         there.0.cancel();

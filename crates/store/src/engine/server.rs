@@ -55,7 +55,7 @@ pub async fn run(
     let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
     let (library, pool, workers) = opened.map_err(|e| data_dir_error(io::Error::other(e)))??;
     let facts = facts(&pool, library.version()).await;
-    tracing::info!(version = facts.version, listen = ?listener.local_addr().ok(), "engine is open");
+    tracing::info!(version = facts.version, listen = %config.listen, "engine is open");
     let drain_max = config.drain_max;
     let front = Arc::new(Front { config, facts, pool });
     serve(front, listener, shutdown, drain_max).await;
