@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and which command answers.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -84,6 +85,8 @@ pub(crate) fn execute() -> ExitCode {
         Command::Events(args) => events::run(&global, &args),
         Command::Engine(args) => engine::run(&global, &args),
     };
+    // What is left of an answer without a line's end is not lost unsaid.
+    let outcome = outcome.and_then(|status| Ok(std::io::stdout().flush().map(|()| status)?));
     outcome.unwrap_or_else(|error| {
         if is_reader_gone(&error) {
             return ExitCode::from(STATUS_OF_SIGPIPE);
@@ -116,6 +119,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn only_standard_output_that_nobody_reads_is_a_reader_gone() {
+        let broken = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert!(is_reader_gone(&broken().into()));
+        assert!(!is_reader_gone(&std::io::Error::from(std::io::ErrorKind::StorageFull).into()));
+        assert!(!is_reader_gone(&anyhow::Error::from(broken()).context("asking ClickHouse")));
     }
 
     #[test]

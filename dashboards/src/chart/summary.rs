@@ -20,7 +20,8 @@ pub(super) fn in_words(chart: &Chart<'_>) -> String {
         complete.iter().min_by(|a, b| share(a.1).total_cmp(&share(b.1))),
         complete.iter().max_by(|a, b| share(a.1).total_cmp(&share(b.1))),
     ) else {
-        return format!("{opening}: no attempts.");
+        let any = chart.steps.iter().any(|answers| answers.attempts() > 0);
+        return format!("{opening}: {}.", if any { "too recent for a rate" } else { "no attempts" });
     };
     let at = |(index, answers): &(usize, Answers)| {
         let rate = number::percent(answers.approved, answers.attempts());

@@ -115,6 +115,17 @@ fn nothing_at_all_is_a_chart_too() {
 }
 
 #[test]
+fn attempts_of_incomplete_steps_alone_make_no_rate() {
+    let mut steps = [Answers::default(); 60];
+    steps[59] = answers(90, 10);
+    let svg = chart(&steps, &[true; 60], at("03:07:10"), false, Size::Large);
+    assert_eq!(
+        label(&svg),
+        "Approval rate and attempts, all sources, last 60 minutes: too recent for a rate."
+    );
+}
+
+#[test]
 fn the_summary_says_what_the_eye_sees() {
     let mut steps = vec![answers(92, 8); 60];
     steps[50] = answers(61, 39);

@@ -130,7 +130,7 @@ fn by_source(history: &History, axis: Axis<'_>) -> Markup {
 fn latest(history: &History, source: &SourceHistory, complete_to: UnixMillis) -> Markup {
     match chart::last_known(history, &source.steps, complete_to) {
         None if source.steps.iter().any(|step| step.attempts() > 0) => {
-            html! { span .muted { "just begun, no rate yet" } }
+            html! { span .muted { "too recent for a rate" } }
         }
         None => html! { span .muted { "no attempts" } },
         Some((at, answers)) => html! {

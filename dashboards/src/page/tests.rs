@@ -191,7 +191,7 @@ fn what_fires_is_first_when_alerting_has_died_since() {
 }
 
 #[test]
-fn a_source_whose_first_minute_is_not_over_has_attempts_and_no_rate() {
+fn attempts_that_are_all_too_recent_are_attempts_and_no_rate() {
     let mut snapshot = examples::normal(Window::Hour);
     let by_source = &mut snapshot.history.known.as_mut().unwrap().value.by_source;
     let last = by_source[0].steps.len() - 1;
@@ -202,7 +202,7 @@ fn a_source_whose_first_minute_is_not_over_has_attempts_and_no_rate() {
     let text = read(&snapshot);
     let charts = text.split_once("By source").unwrap().1;
     let under = |source: &str| charts.split(source).nth(1).unwrap().lines().nth(1).unwrap().to_owned();
-    assert_eq!(under(&begun), "just begun, no rate yet");
+    assert_eq!(under(&begun), "too recent for a rate");
     assert_eq!(under(&silent), "no attempts");
 }
 

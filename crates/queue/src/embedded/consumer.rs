@@ -97,7 +97,7 @@ impl Consumer {
             News::Poll { .. } => None,
         };
         Ok(ConsumerStats {
-            bytes_on_disk: total_bytes(&segments),
+            bytes_on_disk: total_bytes(&self.config.dir, &segments)?,
             segments: segments.len(),
             records_waiting,
             received_position: reader.received(),

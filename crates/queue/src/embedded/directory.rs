@@ -5,6 +5,7 @@
 //! 00000000000000000001.segment        named by the sequence of its first record
 //! 00000000000000026001.segment
 //! 00000000000000052001.segment.new    being created; never read, removed at the next open
+//! 00000000000000000001.segment.freed  consumed; its space is being given back (see `freeing`)
 //! consumed                            how far the consumer is
 //! set-aside/                          bytes that were cut or skipped as unreadable
 //! ```
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 const SEGMENT_SUFFIX: &str = ".segment";
 const UNFINISHED_SUFFIX: &str = ".segment.new";
+const FREEING_SUFFIX: &str = ".segment.freed";
 
 /// A segment found in the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,11 @@ pub(crate) fn unfinished_path(dir: &Path, first_sequence: u64) -> PathBuf {
     dir.join(format!("{first_sequence:020}{UNFINISHED_SUFFIX}"))
 }
 
+/// Path of a segment while its space is being given back.
+pub(crate) fn freeing_path(segment: &Path) -> PathBuf {
+    segment.with_extension(&FREEING_SUFFIX[1..])
+}
+
 /// Path of the file that remembers how far the consumer is.
 pub(crate) fn consumed_path(dir: &Path) -> PathBuf {
     dir.join("consumed")
@@ -49,11 +56,23 @@ pub(crate) fn set_aside_path(dir: &Path) -> PathBuf {
 
 /// The segments, oldest first.
 pub(crate) fn list_segments(dir: &Path) -> Result<Vec<SegmentFile>, StorageError> {
+    list(dir, SEGMENT_SUFFIX)
+}
+
+/// The consumed segments whose space is being given back, oldest first.
+pub(crate) fn list_freeing(dir: &Path) -> Result<Vec<SegmentFile>, StorageError> {
+    list(dir, FREEING_SUFFIX)
+}
+
+fn list(dir: &Path, suffix: &str) -> Result<Vec<SegmentFile>, StorageError> {
     let failed = |source| StorageError { action: "list the segments in", path: dir.to_owned(), source };
     let mut segments = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let Some(first_sequence) = entry.file_name().to_str().and_then(first_sequence_of) else { continue };
+        let name = entry.file_name();
+        let Some(first_sequence) = name.to_str().and_then(|name| first_sequence_of(name, suffix)) else {
+            continue;
+        };
         match entry.metadata() {
             Ok(metadata) => {
                 segments.push(SegmentFile { first_sequence, path: entry.path(), bytes: metadata.len() });
@@ -67,9 +86,11 @@ pub(crate) fn list_segments(dir: &Path) -> Result<Vec<SegmentFile>, StorageError
     Ok(segments)
 }
 
-/// Bytes the segments take together.
-pub(crate) fn total_bytes(segments: &[SegmentFile]) -> u64 {
-    segments.iter().map(|segment| segment.bytes).sum()
+/// Bytes these segments take together with those being given back. One that passes from these to those meanwhile
+/// counts twice rather than not at all, so the segments must have been listed before.
+pub(crate) fn total_bytes(dir: &Path, segments: &[SegmentFile]) -> Result<u64, StorageError> {
+    let freeing = list_freeing(dir)?;
+    Ok(segments.iter().chain(&freeing).map(|segment| segment.bytes).sum())
 }
 
 /// Removes what a writer left half created when it ended.
@@ -84,8 +105,8 @@ pub(crate) fn remove_unfinished(dir: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn first_sequence_of(file_name: &str) -> Option<u64> {
-    let digits = file_name.strip_suffix(SEGMENT_SUFFIX)?;
+fn first_sequence_of(file_name: &str, suffix: &str) -> Option<u64> {
+    let digits = file_name.strip_suffix(suffix)?;
     (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
@@ -100,6 +121,7 @@ mod tests {
             "00000000000000000120.segment",
             "00000000000000000003.segment",
             "00000000000000000200.segment.new",
+            "00000000000000000002.segment.freed",
             "3.segment",
             "99999999999999999999.segment",
             "consumed",
@@ -110,7 +132,8 @@ mod tests {
         let segments = list_segments(dir.path()).unwrap();
         let found: Vec<u64> = segments.iter().map(|segment| segment.first_sequence).collect();
         assert_eq!(found, [3, 120], "the last name does not fit 64 bits");
-        assert_eq!(total_bytes(&segments), 10);
+        assert_eq!(total_bytes(dir.path(), &segments).unwrap(), 15, "with what is being given back");
+        assert_eq!(list_freeing(dir.path()).unwrap()[0].path, freeing_path(&segment_path(dir.path(), 2)));
         remove_unfinished(dir.path()).unwrap();
         assert!(!unfinished_path(dir.path(), 200).exists());
         assert!(segment_path(dir.path(), 120).exists());

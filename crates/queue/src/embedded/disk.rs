@@ -1,7 +1,6 @@
 //! The file operations the writer's promises rest on, as a seam: tests put a disk behind it that
 //! fills up, fails to sync and loses power.
 
-use super::freeing;
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
@@ -21,10 +20,12 @@ pub(crate) trait Disk: Debug + Send + Sync + 'static {
     fn set_len(&self, file: &File, bytes: u64) -> io::Result<()>;
     /// Renames a file within its directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file; its space may come back a little later.
+    /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Returns when the directory's entries are on the disk.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that can be freed at once without holding up the syncs of other files.
+    fn step_bytes(&self) -> u64;
 }
 
 /// The operating system's files.
@@ -65,10 +66,14 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        freeing::remove(path)
+        fs::remove_file(path)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn step_bytes(&self) -> u64 {
+        4 * 1024 * 1024
     }
 }

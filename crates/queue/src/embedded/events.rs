@@ -83,3 +83,13 @@ pub(crate) fn segment_create_failed(segment: &Path, error: &std::io::Error) {
 pub(crate) fn segment_delete_failed(error: &StorageError) {
     tracing::warn!(%error, source = %error.source, "a consumed log segment could not be deleted");
 }
+
+/// A consumed segment could not be given back a little at a time: other syncs may have waited for it.
+pub(crate) fn segment_freed_at_once(segment: &Path, error: &std::io::Error) {
+    tracing::debug!(segment = %segment.display(), %error, "a consumed log segment is freed at once");
+}
+
+/// There is no thread to give segments back a little at a time.
+pub(crate) fn segments_freed_at_once(error: &std::io::Error) {
+    tracing::warn!(%error, "consumed log segments are freed at once: answers may wait for it");
+}

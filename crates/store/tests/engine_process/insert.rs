@@ -1,9 +1,12 @@
 //! INSERTs with data: whole or not at all.
 
+use std::time::Duration;
+
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::harness::{DEADLINE, Engine, eventually};
 
@@ -171,6 +174,27 @@ async fn a_silent_client_is_cut_and_its_insert_cancelled() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("Code: 209. DB::Exception: No data from the client"), "{answer}");
     assert_eq!(count(&engine).await, 0);
+}
+
+#[tokio::test]
+async fn who_goes_on_sending_after_a_refusal_is_answered_all_the_same() {
+    let (engine, _directory) = Engine::start(&["client_idle_ms_max=1000"]);
+    let stream = TcpStream::connect(&engine.address).await.unwrap();
+    let (mut answers, mut sender) = stream.into_split();
+    let target = "/?query=INSERT%20INTO%20nowhere%20FORMAT%20RowBinary";
+    let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n");
+    sender.write_all(head.as_bytes()).await.unwrap();
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
+        let mut pause = tokio::time::interval(Duration::from_millis(50));
+        while sender.write_all(b"x").await.is_ok() {
+            pause.tick().await;
+        }
+    });
+    let mut answer = vec![0; 4096];
+    let bytes = tokio::time::timeout(DEADLINE, answers.read(&mut answer)).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&answer[..bytes]);
+    assert!(answer.contains("Code: 60. DB::Exception"), "{answer}");
 }
 
 #[tokio::test]

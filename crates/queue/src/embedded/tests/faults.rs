@@ -3,6 +3,7 @@
 use super::*;
 use crate::PublishError;
 use crate::embedded::Damage;
+use crate::embedded::directory::list_freeing;
 use std::process::Command;
 
 /// Publishes 1000-byte records until one is refused; returns how many were stored and the refusal.
@@ -35,10 +36,49 @@ async fn a_full_disk_is_told_and_the_log_goes_on_when_space_returns() {
     disk.set_free_bytes(Some(2 * 16 * 1024));
     let (more, _) = publish_until_refused(&publisher, stored).await;
     assert!(more > 0, "space returned");
+    assert_eq!(publisher.stats().unwrap().failures, 3);
     expect_everything(&mut consumer, 0..stored + more).await;
+    wait_until_freed(dir.path()).await;
     publish_all(&publisher, 0..1, 1000).await;
     expect_everything(&mut consumer, 0..1).await;
-    assert_eq!(publisher.stats().unwrap().failures, 3);
+}
+
+/// Waits until no consumed segment takes space.
+async fn wait_until_freed(dir: &Path) {
+    soon(async {
+        while !list_freeing(dir).unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// Consumes some segments of a log of this disk, and waits until they take no space. Returns how many were consumed and
+/// how many cuts that took.
+async fn consume_segments(disk: &Arc<FaultyDisk>) -> (usize, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let (publisher, mut consumer) = open_faulty(small_config(dir.path()), disk);
+    publish_all(&publisher, 0..75, 1000).await;
+    let consumed = segments(dir.path()).len() - 1;
+    assert!(consumed >= 5, "{consumed}");
+    expect_everything(&mut consumer, 0..75).await;
+    assert_eq!(segments(dir.path()).len(), 1, "they lose their names at once");
+    wait_until_freed(dir.path()).await;
+    assert_eq!(publisher.stats().unwrap().bytes_on_disk, 16 * 1024);
+    (consumed, disk.cuts())
+}
+
+#[tokio::test]
+async fn what_is_consumed_is_freed_in_steps() {
+    let (consumed, cuts) = consume_segments(&Arc::new(FaultyDisk::default())).await;
+    assert_eq!(cuts, consumed * 3, "of four steps the last is the removal");
+}
+
+#[tokio::test]
+async fn what_cannot_be_freed_in_steps_is_removed() {
+    let disk = Arc::new(FaultyDisk::default());
+    disk.fail_next_cuts(usize::MAX);
+    assert_eq!(consume_segments(&disk).await.1, 0);
 }
 
 /// A file system of one MiB: the real thing where mounting is permitted.
@@ -94,6 +134,7 @@ async fn a_file_system_that_is_really_full_costs_nothing_that_was_acknowledged()
 
     // Consuming frees the space, without a restart.
     expect_everything(&mut consumer, 0..400).await;
+    wait_until_freed(&config.dir).await;
     let (more, refusal) = publish_until_refused(&publisher, stored).await;
     assert!(refusal.is_disk_full(), "{refusal:?}");
     assert!(more > 300, "{more}");

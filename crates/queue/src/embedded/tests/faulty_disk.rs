@@ -32,6 +32,7 @@ struct State {
     renames: Vec<(PathBuf, PathBuf)>,
     removals: Vec<(PathBuf, PathBuf)>,
     removed: usize,
+    cuts: usize,
 }
 
 #[derive(Debug)]
@@ -60,6 +61,11 @@ impl FaultyDisk {
     /// Fails to cut files short.
     pub(super) fn fail_next_cuts(&self, count: usize) {
         self.lock().failing_cuts = count;
+    }
+
+    /// Cuts that did not fail.
+    pub(super) fn cuts(&self) -> usize {
+        self.lock().cuts
     }
 
     pub(super) fn hold_syncs(&self) {
@@ -172,6 +178,11 @@ impl Disk for FaultyDisk {
             state.failing_cuts -= 1;
             return Err(io::Error::other("the cut failed"));
         }
+        state.cuts += 1;
+        let cut = file.metadata()?.len().saturating_sub(bytes);
+        if let Some(free) = &mut state.free_bytes {
+            *free += cut;
+        }
         RealDisk.set_len(file, bytes)
     }
 
@@ -200,5 +211,9 @@ impl Disk for FaultyDisk {
             fs::remove_file(kept)?;
         }
         Ok(())
+    }
+
+    fn step_bytes(&self) -> u64 {
+        4096
     }
 }
