@@ -66,3 +66,37 @@ async fn declines_of_one_issuer_become_one_signed_page_that_resolves() {
     assert!(all.iter().all(same));
     assert_eq!(server.terminate().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_request_is_shown_and_verified_as_it_arrived() {
+    let installation = Installation::new("[processor]\nlinger_ms = 50\n");
+    let server = installation.serve_ready().await;
+    let body = answers("seen", 2, "approved", "", SystemClock.now());
+    assert_eq!(installation.post_canonical("m-seen", &body, &[]).await, 200);
+    let stored =
+        async || installation.ask("SELECT webhook_id FROM tillwatch.webhooks").await.unwrap_or_default();
+    until("it is stored", async || !stored().await.is_empty()).await;
+    let id = stored().await;
+
+    let events = |arguments: &[&str]| {
+        let mut command = installation.command(&["events"]);
+        command.args(arguments);
+        command
+    };
+    let found = events(&["--event", "seen-1"]).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    assert!(found.contains("25.00 USD") && found.contains(&id), "{found}");
+    let verified = events(&["--webhook", &id, "--verify"]).output().unwrap();
+    let verified = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.contains("again     genuine"), "{verified}");
+    let raw = events(&["--webhook", &id, "--raw"]).output().unwrap();
+    assert_eq!(String::from_utf8(raw.stdout).unwrap(), body, "byte by byte");
+
+    // A full disk behind standard output: the end of a body without a line's end is not lost unsaid.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let refused = events(&["--webhook", &id, "--raw"]).stdout(full).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("No space left on device"), "{told}");
+    assert_eq!(server.terminate().await, 0);
+}

@@ -20,6 +20,9 @@ async fn from_nothing_and_again() {
     assert_eq!(first.applied, ["webhooks", "payment_events", "operations", "compact_parts"]);
     assert_eq!((first.already, first.retention_changed.len()), (0, 6));
     assert_eq!(views(&tables).await, CONTRACT);
+    let compact = "SELECT groupArray(name) FROM system.tables WHERE database = currentDatabase() \
+                   AND engine_full LIKE '%min_bytes_for_wide_part = 268435456%'";
+    assert_eq!(tables.sql(compact).await, "['payment_events_stored']");
 
     let second = tables.store.migrate(RETENTION).await.unwrap();
     assert_eq!((second.applied.len(), second.already, second.retention_changed.len()), (0, 4, 0));
