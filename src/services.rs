@@ -198,6 +198,7 @@ mod tests {
         config = Config::load(&file, folder.path(), std::iter::empty()).unwrap();
         queue::open_embedded(log_config(&config)).unwrap();
     }
+
     #[test]
     fn as_many_threads_answer_as_configured_or_half_the_processors() {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);

@@ -16,7 +16,8 @@ pub struct LogConfig {
     pub dir: PathBuf,
     /// Bytes of a segment, allocated at once; at most 4 GiB. Space comes back in segments.
     pub segment_bytes: u64,
-    /// Bytes the log may take on disk, in whole segments; at least two of them. What is set aside
+    /// Bytes the log may take on disk, in whole segments and with what is being given back of consumed ones;
+    /// at least two segments. What is set aside
     /// after damage is not counted: it is at most one segment more.
     pub bytes_max: u64,
     /// Bytes a record's payload may have.

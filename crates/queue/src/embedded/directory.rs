@@ -1,13 +1,13 @@
 //! The log's directory: which file is which.
 //!
 //! ```text
-//! writer.lock  reader.lock            one holder each
-//! 00000000000000000001.segment        named by the sequence of its first record
+//! writer.lock  reader.lock               one holder each
+//! 00000000000000000001.segment           named by the sequence of its first record
 //! 00000000000000026001.segment
-//! 00000000000000052001.segment.new    being created; never read, removed at the next open
-//! 00000000000000000001.segment.freed  consumed; its space is being given back (see `freeing`)
-//! consumed                            how far the consumer is
-//! set-aside/                          bytes that were cut or skipped as unreadable
+//! 00000000000000052001.segment.new       being created; never read, removed at the next open
+//! 00000000000000000001.segment.freeing   consumed; its space is being given back (see `freeing`)
+//! consumed                               how far the consumer is
+//! set-aside/                             bytes that were cut or skipped as unreadable
 //! ```
 
 use crate::StorageError;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 const SEGMENT_SUFFIX: &str = ".segment";
 const UNFINISHED_SUFFIX: &str = ".segment.new";
-const FREEING_SUFFIX: &str = ".segment.freed";
+const FREEING_SUFFIX: &str = ".segment.freeing";
 
 /// A segment found in the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ mod tests {
             "00000000000000000120.segment",
             "00000000000000000003.segment",
             "00000000000000000200.segment.new",
-            "00000000000000000002.segment.freed",
+            "00000000000000000002.segment.freeing",
             "3.segment",
             "99999999999999999999.segment",
             "consumed",

@@ -79,7 +79,8 @@ pub(crate) fn segment_create_failed(segment: &Path, error: &std::io::Error) {
     tracing::error!(segment = %segment.display(), %error, "a log segment could not be created");
 }
 
-/// A consumed segment was not deleted; it is tried again.
+/// A consumed segment was not deleted: with the next acknowledgement, or, if it is being freed already, when the log is
+/// next opened, it is tried again.
 pub(crate) fn segment_delete_failed(error: &StorageError) {
     tracing::warn!(%error, source = %error.source, "a consumed log segment could not be deleted");
 }

@@ -156,9 +156,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = freeing_path(&segment_path(dir.path(), 1));
         drop(large_file(&path));
-        let freeing = Freeing::start(dir.path(), Arc::new(RealDisk)).unwrap();
+        let _freeing = Freeing::start(dir.path(), Arc::new(RealDisk)).unwrap();
         wait_until_gone(&path);
-        drop(freeing);
     }
 
     #[test]

@@ -340,7 +340,7 @@ impl Reader {
         events::range_damaged(cursor.path(), &range, records_lost, kept_in.as_deref());
     }
 
-    /// Removes segments that are read to their end and consumed. A failure is logged, and tried again
+    /// Gives back segments that are read to their end and consumed. A failure is logged, and tried again
     /// with the next acknowledgement: it costs space, not records.
     ///
     /// Invariant: a segment is deleted only after the position behind it is on the disk, and never

@@ -27,6 +27,8 @@ pub(super) struct Body {
     bytes_left: u64,
     bytes_max: u64,
     idle_max: Duration,
+    /// The client was silent for too long, or went away: nothing more comes.
+    is_over: bool,
 }
 
 impl Body {
@@ -38,7 +40,8 @@ impl Body {
     ) -> Self {
         let decoder = encoding.map(Encoding::decoder);
         let decompressor = decompress.then(Decompressor::default);
-        Self { incoming, front: None, decoder, decompressor, bytes_left: bytes_max, bytes_max, idle_max }
+        let (front, bytes_left, is_over) = (None, bytes_max, false);
+        Self { incoming, front, decoder, decompressor, bytes_left, bytes_max, idle_max, is_over }
     }
 
     /// The next piece, never empty; `None` at the proper end. A body that breaks off is an error.
@@ -73,6 +76,9 @@ impl Body {
 
     /// Reads what is left and drops it, for a while, so that a client which is still sending gets to read its answer.
     pub(super) async fn drain(&mut self) {
+        if self.is_over {
+            return;
+        }
         let drained_within = self.idle_max.min(DRAINED_WITHIN);
         self.bytes_left = DRAINED_BYTES_MAX;
         self.front = None;
@@ -106,6 +112,7 @@ impl Body {
     async fn receive(&mut self) -> Result<Option<Bytes>, Exception> {
         loop {
             let frame = tokio::time::timeout(self.idle_max, self.incoming.frame()).await.map_err(|_| {
+                self.is_over = true;
                 let message = format!("No data from the client for {} s", self.idle_max.as_secs());
                 Exception::new(code::SOCKET_TIMEOUT, "SOCKET_TIMEOUT", message)
             })?;
@@ -117,6 +124,7 @@ impl Body {
                     }
                 }
                 Some(Err(error)) => {
+                    self.is_over = true;
                     let message = format!("The request body broke off: {error}");
                     return Err(Exception::new(code::NETWORK_ERROR, "NETWORK_ERROR", message));
                 }

@@ -75,8 +75,7 @@ impl Front {
                 let packed = (request.encoding, request.decompress);
                 let mut body = Body::new(incoming, packed, config.body_bytes_max, config.client_idle_max);
                 let outcome = self.execute(request, &mut body).await;
-                // Who was silent for too long already sends nothing more.
-                if outcome.as_ref().is_err_and(|error| error.code != code::SOCKET_TIMEOUT) {
+                if outcome.is_err() {
                     body.drain().await;
                 }
                 (query_id, compress, outcome)
