@@ -29,6 +29,7 @@
 mod delivery;
 pub mod embedded;
 mod error;
+pub mod rabbitmq;
 
 pub use delivery::{Batch, BatchLimits, Delivery, Position};
 pub use embedded::{ConsumerStats, LogConfig, PublisherStats};
