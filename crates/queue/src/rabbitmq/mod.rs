@@ -1,3 +1,5 @@
-//! What travels through RabbitMQ. So far its format: several records in one message, a [`frame`].
+//! RabbitMQ between ingest and processor. So far what lies in it and how it is written: the queues ([`topology`]) and the
+//! format of several records in one message ([`frame`]).
 
 pub mod frame;
+pub mod topology;

@@ -1,0 +1,73 @@
+//! What is declared, and what the broker then does.
+
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation};
+use queue::rabbitmq::topology::{Topology, TopologyError};
+use std::time::{Duration, Instant};
+
+use crate::node::Node;
+
+fn topology(delivery_limit: u32) -> Topology {
+    Topology { name: "webhooks".to_owned(), delivery_limit }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queues_are_declared_again_and_again_and_a_difference_is_named() {
+    let node = Node::start();
+    let connection = node.connect().await;
+    let channel = connection.create_channel().await.unwrap();
+    topology(2).declare(&channel).await.unwrap();
+    topology(2).declare(&channel).await.unwrap();
+
+    publish(&channel, "webhooks", b"poison").await;
+    let delivered = deliver_until_it_is_gone(&channel).await;
+    assert_eq!(delivered, 3, "once, and again as often as the limit says");
+    let dead = get(&channel, "webhooks.dead").await;
+    assert_eq!(dead.data, b"poison");
+    let headers = dead.properties.headers().as_ref().unwrap().inner();
+    assert_eq!(headers["x-first-death-reason"], AMQPValue::LongString("delivery_limit".into()));
+    assert_eq!(headers["x-first-death-queue"], AMQPValue::LongString("webhooks".into()));
+
+    let error = topology(3).declare(&channel).await.unwrap_err();
+    assert!(matches!(error, TopologyError::Mismatch { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("`webhooks`") && text.contains("x-delivery-limit"), "{text}");
+    assert!(text.contains('3') && text.contains('2'), "{text}");
+    // The channel is closed, the connection is not.
+    topology(2).declare(&connection.create_channel().await.unwrap()).await.unwrap();
+}
+
+async fn publish(channel: &Channel, queue: &str, body: &[u8]) {
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    let sent = channel.basic_publish("".into(), queue.into(), options, body, properties).await.unwrap();
+    assert_eq!(sent.await.unwrap(), Confirmation::Ack(None));
+}
+
+/// Puts the message back each time it comes; how often it came.
+async fn deliver_until_it_is_gone(channel: &Channel) -> usize {
+    let mut delivered = 0;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while messages_of(channel, "webhooks.dead").await == 0 {
+        assert!(Instant::now() < deadline, "delivered {delivered} times and not dead-lettered");
+        if let Some(message) = channel.basic_get("webhooks".into(), BasicGetOptions::default()).await.unwrap()
+        {
+            delivered += 1;
+            message.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await.unwrap();
+        }
+    }
+    delivered
+}
+
+async fn messages_of(channel: &Channel, queue: &str) -> u32 {
+    let passive = QueueDeclareOptions::durable().passive();
+    channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap().message_count()
+}
+
+async fn get(channel: &Channel, queue: &str) -> lapin::message::Delivery {
+    channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap().unwrap().delivery
+}
