@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use queue::{BatchLimits, Consumer, LogConfig, Publisher, open_embedded};
+use queue::embedded::{Consumer, Publisher};
+use queue::{BatchLimits, LogConfig};
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
@@ -115,7 +116,7 @@ fn receive(criterion: &mut Criterion) {
 }
 
 fn open(dir: &std::path::Path) -> (Publisher, Consumer) {
-    open_embedded(LogConfig::new(dir)).expect("a log")
+    queue::embedded::open(LogConfig::new(dir)).expect("a log")
 }
 
 fn limits() -> BatchLimits {

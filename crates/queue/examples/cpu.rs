@@ -5,7 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
 use bytes::Bytes;
-use queue::{BatchLimits, Consumer, LogConfig, Publisher, open_embedded};
+use queue::embedded::{Consumer, Publisher};
+use queue::{BatchLimits, LogConfig};
 use std::error::Error;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -29,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         for publishers in [1, 16, 64, 256] {
             let records = if publishers == 1 { 4_000 } else { RECORDS };
             let dir = tempfile::tempdir()?;
-            let (publisher, consumer) = open_embedded(LogConfig::new(dir.path()))?;
+            let (publisher, consumer) = queue::embedded::open(LogConfig::new(dir.path()))?;
             let mut consumers = JoinSet::new();
             if consuming {
                 consumers.spawn(consume(consumer));

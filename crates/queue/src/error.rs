@@ -3,6 +3,8 @@
 //! [`OpenError`] is for the operator at start; [`PublishError`] decides the answer a provider gets;
 //! [`ConsumeError`] makes the consumer back off and try again.
 
+use crate::rabbitmq::BrokerError;
+use crate::rabbitmq::topology::TopologyError;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +50,9 @@ pub enum OpenError {
         /// The version it states.
         found: u32,
     },
+    /// The broker's queues are not as they must be.
+    #[error(transparent)]
+    Topology(TopologyError),
     /// A file operation failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -71,30 +76,46 @@ pub enum PublishError {
     /// The disk refused. The log starts afresh with the next record, without a restart.
     #[error("the log cannot be written")]
     Storage(#[source] Arc<io::Error>),
-    /// As much as may be is waiting for the disk already.
-    #[error("too much is waiting for the disk: {records} records, {bytes} bytes")]
+    /// As much as may be is waiting to become durable already.
+    #[error("too much is waiting to become durable: {records} records, {bytes} bytes")]
     Overloaded {
         /// Records waiting or being written.
         records: usize,
         /// Their payload bytes.
         bytes: usize,
     },
-    /// The disk does not answer. The record may be stored yet.
-    #[error("the disk did not answer within {} ms", .within.as_millis())]
+    /// Disk or broker do not answer. The record may be stored yet.
+    #[error("no word within {} ms that it is durable", .within.as_millis())]
     TimedOut {
         /// How long was waited.
         within: Duration,
     },
-    /// The record is larger than the log takes.
-    #[error("a record of {bytes} bytes is larger than the {bytes_max} the log takes")]
+    /// The record is larger than the queue takes.
+    #[error("a record of {bytes} bytes is larger than the {bytes_max} the queue takes")]
     TooLarge {
         /// Bytes of the payload.
         bytes: usize,
         /// Bytes a payload may have.
         bytes_max: usize,
     },
-    /// The publisher was closed, or its writing thread is gone.
-    #[error("the log is closed")]
+    /// There is no connection to the broker, or it takes nothing. The record may be stored yet, if the connection ended
+    /// meanwhile.
+    #[error("the broker is away: {reason}")]
+    BrokerAway {
+        /// What the last attempt ended with.
+        reason: Arc<str>,
+    },
+    /// The broker refused the message.
+    #[error("the broker refused the message: it could not be stored by enough nodes, or its queue is full")]
+    Nacked,
+    /// There is no such queue: somebody deleted it. It is declared again.
+    #[error("the broker has no queue `{queue}`; it is declared again")]
+    Unroutable {
+        /// The queue's name.
+        queue: Arc<str>,
+    },
+    /// The publisher was closed, or what works for it is gone.
+    #[error("the queue is closed")]
     Closed,
 }
 
@@ -109,6 +130,9 @@ impl PublishError {
             | Self::Overloaded { .. }
             | Self::TimedOut { .. }
             | Self::TooLarge { .. }
+            | Self::BrokerAway { .. }
+            | Self::Nacked
+            | Self::Unroutable { .. }
             | Self::Closed => false,
         }
     }
@@ -132,6 +156,9 @@ pub enum ConsumeError {
         /// The version it states.
         found: u32,
     },
+    /// There is no connection to the broker; it is made anew.
+    #[error("the broker is away")]
+    Broker(#[source] BrokerError),
     /// The position was never received, so it cannot be acknowledged.
     #[error("position {position} cannot be acknowledged: only {received} was received so far")]
     NotReceived {
@@ -168,4 +195,10 @@ impl StorageError {
 
 fn holder_text(pid: Option<&u32>) -> String {
     pid.map_or_else(|| "of an unknown process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

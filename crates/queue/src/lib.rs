@@ -6,7 +6,7 @@
 //! acknowledged is delivered again after a restart: at least once, in order.
 //!
 //! [`Publisher`] and [`Consumer`] are the seam for kinds of queues: one variant each, dispatched by
-//! an exhaustive `match`. There is one kind so far, the [`embedded`] log.
+//! an exhaustive `match`: the [`embedded`] log, and [`rabbitmq`].
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -16,7 +16,7 @@
 //! use std::time::Duration;
 //!
 //! let (publisher, mut consumer) = open_embedded(LogConfig::new(dir.path()))?;
-//! publisher.publish(&[b"a record"]).await?;
+//! publisher.publish(0, &[b"a record"]).await?;
 //!
 //! let limits = BatchLimits { records_max: 10_000, bytes_max: 32 << 20, linger: Duration::from_millis(5) };
 //! let batch = consumer.receive(&limits).await?;
@@ -32,7 +32,9 @@ mod error;
 pub mod rabbitmq;
 
 pub use delivery::{Batch, BatchLimits, Delivery, Position};
-pub use embedded::{ConsumerStats, LogConfig, PublisherStats};
+pub use embedded::LogConfig;
+use futures_util::future::Either;
+
 pub use error::{ConsumeError, OpenError, PublishError, StorageError};
 
 /// Where records go in. Clones share one queue.
@@ -40,13 +42,17 @@ pub use error::{ConsumeError, OpenError, PublishError, StorageError};
 pub enum Publisher {
     /// The log on local disk.
     Embedded(embedded::Publisher),
+    /// RabbitMQ's queues.
+    RabbitMq(rabbitmq::Publisher),
 }
 
-/// Where records come out: one at a time per queue.
+/// Where records come out: of the embedded log one at a time, of RabbitMQ any number.
 #[derive(Debug)]
 pub enum Consumer {
     /// The log on local disk.
     Embedded(embedded::Consumer),
+    /// RabbitMQ's queues.
+    RabbitMq(rabbitmq::Consumer),
 }
 
 /// Opens both sides of an embedded log, for a process that publishes and consumes.
@@ -63,13 +69,24 @@ impl Publisher {
 
     /// Stores a record, whose payload is given in pieces: they are no longer needed when this returns, and
     /// the future is ready when the record is durable. If the future is dropped before, the record may
-    /// or may not be stored.
+    /// or may not be stored. Records of one `lane` keep out of the way of the others', as far as the kind of queue
+    /// has [lanes](Self::lanes).
     pub fn publish(
         &self,
+        lane: usize,
         payload: &[&[u8]],
     ) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
         match self {
-            Self::Embedded(publisher) => publisher.publish(payload),
+            Self::Embedded(publisher) => Either::Left(publisher.publish(payload)),
+            Self::RabbitMq(publisher) => Either::Right(publisher.publish(lane, payload)),
+        }
+    }
+
+    /// How many lanes there are; a greater number means the same as its remainder.
+    pub fn lanes(&self) -> usize {
+        match self {
+            Self::Embedded(_) => 1,
+            Self::RabbitMq(publisher) => publisher.lanes(),
         }
     }
 
@@ -77,13 +94,7 @@ impl Publisher {
     pub async fn close(&self) {
         match self {
             Self::Embedded(publisher) => publisher.close().await,
-        }
-    }
-
-    /// Figures for metrics; for every few seconds.
-    pub fn stats(&self) -> Result<PublisherStats, StorageError> {
-        match self {
-            Self::Embedded(publisher) => publisher.stats(),
+            Self::RabbitMq(publisher) => publisher.close().await,
         }
     }
 }
@@ -100,6 +111,7 @@ impl Consumer {
     pub async fn receive(&mut self, limits: &BatchLimits) -> Result<Batch, ConsumeError> {
         match self {
             Self::Embedded(consumer) => consumer.receive(limits).await,
+            Self::RabbitMq(consumer) => consumer.receive(limits).await,
         }
     }
 
@@ -107,13 +119,7 @@ impl Consumer {
     pub async fn ack(&mut self, through: Position) -> Result<(), ConsumeError> {
         match self {
             Self::Embedded(consumer) => consumer.ack(through).await,
-        }
-    }
-
-    /// Figures for metrics; for every few seconds.
-    pub fn stats(&self) -> Result<ConsumerStats, StorageError> {
-        match self {
-            Self::Embedded(consumer) => consumer.stats(),
+            Self::RabbitMq(consumer) => consumer.ack(through).await,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Against a real RabbitMQ: each test has a node of its own.
+//! Against a real RabbitMQ. A node takes seconds to start, so scenarios that leave it as it is share one, side by side,
+//! each with queues of its own.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,7 +7,50 @@
     reason = "a helper of a test fails the test, like the test itself, and says what the broker said"
 )]
 
+#[path = "rabbitmq/consuming.rs"]
+mod consuming;
+#[path = "rabbitmq/harness.rs"]
+mod harness;
 #[path = "rabbitmq/node.rs"]
 mod node;
+#[path = "rabbitmq/publishing.rs"]
+mod publishing;
 #[path = "rabbitmq/topology.rs"]
 mod topology;
+#[path = "rabbitmq/trouble.rs"]
+mod trouble;
+
+use harness::Place;
+use node::Node;
+
+/// Runs scenarios side by side, each in a place named like it.
+macro_rules! on_one_node {
+    ($test:ident: $($module:ident::$scenario:ident),+ $(,)?) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            let node = Node::start();
+            tokio::join!($($module::$scenario(Place::new(&node, stringify!($scenario)))),+);
+        }
+    };
+}
+
+on_one_node!(publishing:
+    publishing::what_is_published_together_travels_in_few_messages_and_comes_out_as_it_was,
+    publishing::without_framing_every_record_is_a_message_that_others_can_read,
+    publishing::lanes_are_queues_of_their_own,
+    publishing::a_queue_deleted_under_us_is_an_error_and_is_there_again_for_the_next,
+    publishing::a_queue_that_rejects_is_an_error_at_once,
+    publishing::too_much_at_once_is_refused_and_closing_answers_everybody,
+    publishing::queues_that_are_not_as_they_must_be_end_the_start_and_a_broker_that_is_away_does_not,
+    publishing::a_wrong_password_is_named_and_not_shown,
+);
+
+on_one_node!(consuming:
+    topology::the_queues_are_declared_again_and_again_and_a_difference_is_named,
+    consuming::what_is_not_acknowledged_is_delivered_again_to_another_consumer,
+    consuming::a_position_that_was_not_received_cannot_be_acknowledged,
+    consuming::two_consumers_share_the_work,
+    consuming::a_flood_in_one_lane_leaves_the_other_its_share_of_the_next_batch,
+    consuming::a_small_prefetch_is_handed_out_at_once_and_acknowledging_brings_more,
+    consuming::a_record_that_ends_every_consumer_is_found_in_its_frame_rests_and_is_dead_and_all_others_are_stored,
+);

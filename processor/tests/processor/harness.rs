@@ -36,7 +36,7 @@ impl Running {
         let directory = tempfile::tempdir().unwrap();
         let (publisher, consumer) = open_embedded(log(&directory)).unwrap();
         for message in messages {
-            publisher.publish(&[&message]).await.unwrap();
+            publisher.publish(0, &[&message]).await.unwrap();
         }
         let (health, lifecycle) = (Health::default(), Lifecycle::new());
         let telemetry = Telemetry::for_tests().unwrap();
@@ -63,7 +63,10 @@ impl Running {
 
     /// Messages that are not acknowledged.
     pub(crate) fn waiting(&self) -> u64 {
-        self.publisher.stats().unwrap().records_waiting
+        match &self.publisher {
+            Publisher::Embedded(log) => log.stats().unwrap().records_waiting,
+            Publisher::RabbitMq(_) => unreachable!("it is opened embedded"),
+        }
     }
 
     pub(crate) async fn until_all_is_acknowledged(&self) {

@@ -3,8 +3,9 @@
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use lapin::{Connection, ConnectionProperties};
@@ -15,11 +16,18 @@ use tempfile::TempDir;
 const STARTED_WITHIN: Duration = Duration::from_secs(120);
 
 pub(crate) struct Node {
-    port: u16,
+    ports: Ports,
     folder: TempDir,
     // In the order they end.
-    broker: Group,
+    broker: Mutex<Option<Group>>,
     _epmd: Group,
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    amqp: u16,
+    distribution: u16,
+    names: u16,
 }
 
 /// A process and its descendants, which end with it.
@@ -28,27 +36,55 @@ struct Group(Child);
 impl Node {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [port, distribution, names] = free_ports();
+        let [amqp, distribution, names] = free_ports();
+        let ports = Ports { amqp, distribution, names };
         let mut epmd = Command::new("epmd");
         epmd.args(["-port", &names.to_string(), "-address", "127.0.0.1"]);
         let epmd = Group::spawn(epmd, &folder.path().join("epmd.log"));
         wait_for_port(names, || String::from("epmd did not start"));
-        let conf = format!("listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\nlog.file = false\n");
+        let conf = format!("listeners.tcp.1 = 127.0.0.1:{amqp}\nlog.console = true\nlog.file = false\n");
         std::fs::write(folder.path().join("rabbitmq.conf"), conf).unwrap();
         std::fs::write(folder.path().join("enabled_plugins"), "[].").unwrap();
-        let broker =
-            Group::spawn(broker(folder.path(), port, distribution, names), &folder.path().join("broker.log"));
-        let node = Self { port, folder, broker, _epmd: epmd };
-        wait_for_port(port, || node.log());
+        let node = Self { ports, folder, broker: Mutex::default(), _epmd: epmd };
+        node.start_again();
         node
+    }
+
+    /// After [`kill`](Self::kill): with what it had on disk.
+    pub(crate) fn start_again(&self) {
+        let log = self.folder.path().join("broker.log");
+        *self.broker.lock().unwrap() = Some(Group::spawn(broker(self.folder.path(), self.ports), &log));
+        wait_for_port(self.ports.amqp, || self.log());
+    }
+
+    /// As `kill -9` does, once the node has on its own disk that it has this queue: RabbitMQ 3.10 writes that seconds after
+    /// the queue is declared, and one that it forgot never confirms anything again.
+    pub(crate) fn kill(&self, queue: &str) {
+        let node = format!("node-{}@localhost", self.ports.amqp);
+        let names = self.folder.path().join("data").join(&node).join("quorum").join(&node).join("names.dets");
+        let deadline = Instant::now() + STARTED_WITHIN;
+        while !std::fs::read(&names).unwrap().windows(queue.len()).any(|bytes| bytes == queue.as_bytes()) {
+            assert!(Instant::now() < deadline, "{} does not name {queue}", names.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        *self.broker.lock().unwrap() = None;
+    }
+
+    /// Runs `rabbitmqctl` against the node.
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(installed("rabbitmqctl"));
+        environment(&mut command, self.folder.path(), self.ports);
+        let output = command.arg("--quiet").args(arguments).output().unwrap();
+        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub(crate) async fn connect(&self) -> Connection {
         Connection::connect(&self.url("guest:guest"), ConnectionProperties::default()).await.unwrap()
     }
 
-    fn url(&self, user: &str) -> String {
-        format!("amqp://{user}@127.0.0.1:{}/%2f", self.port)
+    pub(crate) fn url(&self, user: &str) -> String {
+        format!("amqp://{user}@127.0.0.1:{}/%2f", self.ports.amqp)
     }
 
     fn log(&self) -> String {
@@ -59,26 +95,34 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the broker (process {}) said:\n{}", self.broker.0.id(), self.log());
+            eprintln!("the broker said:\n{}", self.log());
         }
     }
 }
 
-fn broker(folder: &Path, port: u16, distribution: u16, names: u16) -> Command {
-    // Debian's /usr/sbin has a wrapper that changes the user; this is what it runs.
-    let direct = Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server");
-    let mut command = Command::new(if direct.exists() { direct } else { Path::new("rabbitmq-server") });
+fn broker(folder: &Path, ports: Ports) -> Command {
+    let mut command = Command::new(installed("rabbitmq-server"));
+    environment(&mut command, folder, ports);
+    command
+}
+
+/// Debian's /usr/sbin has a wrapper that changes the user; this is what it runs.
+fn installed(program: &str) -> PathBuf {
+    let direct = Path::new("/usr/lib/rabbitmq/bin").join(program);
+    if direct.exists() { direct } else { PathBuf::from(program) }
+}
+
+fn environment(command: &mut Command, folder: &Path, ports: Ports) {
     command
         .env("HOME", folder)
-        .env("RABBITMQ_NODENAME", format!("node-{port}@localhost"))
+        .env("RABBITMQ_NODENAME", format!("node-{}@localhost", ports.amqp))
         .env("RABBITMQ_MNESIA_BASE", folder.join("data"))
         .env("RABBITMQ_LOG_BASE", folder.join("log"))
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
-        .env("RABBITMQ_DIST_PORT", distribution.to_string())
-        .env("ERL_EPMD_PORT", names.to_string())
+        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
+        .env("ERL_EPMD_PORT", ports.names.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1");
-    command
 }
 
 impl Group {
@@ -98,7 +142,7 @@ impl Drop for Group {
 }
 
 /// Taken together, so that they differ.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let taken = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     taken.map(|listener| listener.local_addr().unwrap().port())
 }

@@ -5,36 +5,35 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
-use queue::rabbitmq::topology::{Topology, TopologyError};
+use queue::rabbitmq::topology::TopologyError;
 use std::time::{Duration, Instant};
 
-use crate::node::Node;
+use crate::harness::Place;
 
-fn topology(delivery_limit: u32) -> Topology {
-    Topology { name: "webhooks".to_owned(), delivery_limit }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_queues_are_declared_again_and_again_and_a_difference_is_named() {
-    let node = Node::start();
-    let connection = node.connect().await;
+pub(crate) async fn the_queues_are_declared_again_and_again_and_a_difference_is_named(place: Place<'_>) {
+    let topology = |delivery_limit| place.topology(1).with_delivery_limit(delivery_limit);
+    let (lane, dead_letters) = (place.queue("0"), place.queue("dead"));
+    let connection = place.node.connect().await;
     let channel = connection.create_channel().await.unwrap();
     topology(2).declare(&channel).await.unwrap();
     topology(2).declare(&channel).await.unwrap();
 
-    publish(&channel, "webhooks", b"poison").await;
-    let delivered = deliver_until_it_is_gone(&channel).await;
+    publish(&channel, &lane, b"poison").await;
+    let delivered = deliver_until_it_is_gone(&channel, &lane, &dead_letters).await;
     assert_eq!(delivered, 3, "once, and again as often as the limit says");
-    let dead = get(&channel, "webhooks.dead").await;
+    let dead = place.get("dead").await;
     assert_eq!(dead.data, b"poison");
     let headers = dead.properties.headers().as_ref().unwrap().inner();
     assert_eq!(headers["x-first-death-reason"], AMQPValue::LongString("delivery_limit".into()));
-    assert_eq!(headers["x-first-death-queue"], AMQPValue::LongString("webhooks".into()));
+    assert_eq!(headers["x-first-death-queue"], AMQPValue::LongString(lane.as_str().into()));
 
     let error = topology(3).declare(&channel).await.unwrap_err();
     assert!(matches!(error, TopologyError::Mismatch { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("`webhooks`") && text.contains("x-delivery-limit"), "{text}");
+    assert!(
+        text.contains(&format!("`{}`", place.queue("alone"))) && text.contains("x-delivery-limit"),
+        "{text}"
+    );
     assert!(text.contains('3') && text.contains('2'), "{text}");
     // The channel is closed, the connection is not.
     topology(2).declare(&connection.create_channel().await.unwrap()).await.unwrap();
@@ -49,13 +48,12 @@ async fn publish(channel: &Channel, queue: &str, body: &[u8]) {
 }
 
 /// Puts the message back each time it comes; how often it came.
-async fn deliver_until_it_is_gone(channel: &Channel) -> usize {
+async fn deliver_until_it_is_gone(channel: &Channel, lane: &str, dead_letters: &str) -> usize {
     let mut delivered = 0;
     let deadline = Instant::now() + Duration::from_secs(30);
-    while messages_of(channel, "webhooks.dead").await == 0 {
+    while messages_of(channel, dead_letters).await == 0 {
         assert!(Instant::now() < deadline, "delivered {delivered} times and not dead-lettered");
-        if let Some(message) = channel.basic_get("webhooks".into(), BasicGetOptions::default()).await.unwrap()
-        {
+        if let Some(message) = channel.basic_get(lane.into(), BasicGetOptions::default()).await.unwrap() {
             delivered += 1;
             message.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await.unwrap();
         }
@@ -66,8 +64,4 @@ async fn deliver_until_it_is_gone(channel: &Channel) -> usize {
 async fn messages_of(channel: &Channel, queue: &str) -> u32 {
     let passive = QueueDeclareOptions::durable().passive();
     channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap().message_count()
-}
-
-async fn get(channel: &Channel, queue: &str) -> lapin::message::Delivery {
-    channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap().unwrap().delivery
 }

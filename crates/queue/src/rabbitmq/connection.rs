@@ -1,0 +1,74 @@
+//! A connection to one node of the broker. It is not kept alive behind anybody's back: when it ends, whoever uses it
+//! knows what of his was not confirmed, and makes another.
+
+use lapin::types::ShortString;
+use lapin::{Connection, ConnectionBuilder, ConnectionProperties, runtime};
+use rand::seq::SliceRandom as _;
+use std::time::Duration;
+use tokio::time::timeout;
+
+use super::config::{BrokerConfig, node};
+
+/// A broker that does not say farewell is left without.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+/// No node lets us in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The network, the protocol or the credentials.
+    #[error("the broker at {node} cannot be reached")]
+    Broker {
+        /// Host and port.
+        node: String,
+        /// What went wrong.
+        #[source]
+        source: lapin::Error,
+    },
+    /// No answer.
+    #[error("the broker at {node} did not answer within {} ms", .within.as_millis())]
+    TimedOut {
+        /// Host and port.
+        node: String,
+        /// How long was waited.
+        within: Duration,
+    },
+}
+
+/// Connects to the first node, in random order, that lets us in; the error is the last one's. `purpose` is part of the
+/// connection's name: publishing and consuming each have their own, since a broker in need blocks those that publish.
+pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Connection, ConnectError> {
+    let mut nodes: Vec<_> = config.addresses.as_slice().iter().collect();
+    nodes.shuffle(&mut rand::rng());
+    let mut last = None;
+    for address in nodes {
+        let name = format!("{} {purpose}", config.connection_name);
+        let node = node(address);
+        let connecting = async {
+            let properties = ConnectionProperties::default().with_connection_name(name.into());
+            ConnectionBuilder::new_with_runtime(runtime::default_runtime()?)
+                .with_uri(address.clone())
+                .with_properties(properties)
+                .with_tls_config(config.tls.to_lapin())
+                .connect()
+                .await
+        };
+        last = Some(match timeout(config.connect_timeout, connecting).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(source)) => ConnectError::Broker { node, source },
+            Err(_) => ConnectError::TimedOut { node, within: config.connect_timeout },
+        });
+    }
+    // `Addresses` holds at least one.
+    Err(last
+        .unwrap_or_else(|| ConnectError::TimedOut { node: String::new(), within: config.connect_timeout }))
+}
+
+/// Takes leave of the broker; what goes wrong is of no consequence, since nothing is left to be sent.
+pub(super) async fn close(connection: &Connection) {
+    match timeout(FAREWELL_MAX, connection.close(200, ShortString::from("done"))).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the broker did not hear that the connection is closed"),
+        Err(_) => tracing::debug!("the broker did not answer that the connection is closed"),
+    }
+}

@@ -1,0 +1,165 @@
+//! One channel: takes what waits in a lane, publishes it, and tells what the broker says.
+
+use super::config::PublishConfig;
+use super::frame;
+use super::lane::{Lane, Message};
+use super::link::Link;
+use crate::PublishError;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use lapin::options::BasicPublishOptions;
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, ConnectionStatus};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// AMQP's delivery mode of a message that is written to disk.
+const PERSISTENT: u8 = 2;
+
+/// The channel is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("the connection to the broker ended")]
+    Broker(#[from] lapin::Error),
+    #[error("the broker did not confirm within {} ms", .0.as_millis())]
+    Silent(Duration),
+    #[error("the broker has no queue `{0}`")]
+    Unroutable(Arc<str>),
+}
+
+/// What one channel works with.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) lane: Arc<Lane>,
+    pub(super) channel: Channel,
+    pub(super) connection: ConnectionStatus,
+    pub(super) link: Arc<Link>,
+    pub(super) unconfirmed_max: usize,
+    /// A broker that does not confirm for so long, and does not say that it is blocked, is taken for gone.
+    pub(super) silence_max: Duration,
+}
+
+/// Messages on their way, by number. Invariant: each of them is settled, or back in its lane when this is dropped.
+struct Unconfirmed {
+    lane: Arc<Lane>,
+    messages: BTreeMap<u64, Message>,
+}
+
+impl Sender {
+    pub(super) fn new(
+        lane: &Arc<Lane>,
+        channel: Channel,
+        connection: &ConnectionStatus,
+        link: &Arc<Link>,
+        config: &PublishConfig,
+    ) -> Self {
+        Self {
+            lane: Arc::clone(lane),
+            channel,
+            connection: connection.clone(),
+            link: Arc::clone(link),
+            unconfirmed_max: config.unconfirmed_max,
+            silence_max: config.answer_timeout,
+        }
+    }
+
+    /// Publishes until the channel is of no more use; what is not confirmed by then is back in the lane.
+    pub(super) async fn run(self) -> SendError {
+        let mut unconfirmed = Unconfirmed { lane: Arc::clone(&self.lane), messages: BTreeMap::new() };
+        let mut confirms = FuturesUnordered::new();
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                biased;
+                Some((number, confirmed)) = confirms.next(), if !confirms.is_empty() => {
+                    if let Err(error) = self.settle(&mut unconfirmed, number, confirmed) {
+                        return error;
+                    }
+                }
+                message = self.lane.next(), if confirms.len() < self.unconfirmed_max => {
+                    number += 1;
+                    confirms.push(self.publish(number, message.body.clone(), message.is_frame));
+                    unconfirmed.messages.insert(number, message);
+                }
+            }
+        }
+    }
+
+    /// Publishes a message and waits for the broker's word.
+    async fn publish(
+        &self,
+        number: u64,
+        body: Bytes,
+        is_frame: bool,
+    ) -> (u64, Result<Confirmation, SendError>) {
+        let mut confirmed =
+            pin!(publish(&self.channel, &self.lane.queue, &body, is_frame, FieldTable::default()));
+        loop {
+            match timeout(self.silence_max, &mut confirmed).await {
+                Ok(confirmed) => return (number, confirmed.map_err(SendError::from)),
+                // It said that it takes nothing for now: another connection would fare no better.
+                Err(_) if self.connection.blocked() => {}
+                Err(_) => return (number, Err(SendError::Silent(self.silence_max))),
+            }
+        }
+    }
+
+    fn settle(
+        &self,
+        unconfirmed: &mut Unconfirmed,
+        number: u64,
+        confirmed: Result<Confirmation, SendError>,
+    ) -> Result<(), SendError> {
+        let confirmed = confirmed?;
+        let Some(message) = unconfirmed.messages.remove(&number) else { return Ok(()) };
+        match confirmed {
+            Confirmation::Ack(None) => {
+                self.link.confirmed(message.records());
+                self.lane.settle(message, &Ok(()));
+                Ok(())
+            }
+            // `mandatory`: it came back, and then is acknowledged, which only says that this is all that will happen.
+            Confirmation::Ack(Some(_)) => {
+                let queue = Arc::clone(&self.lane.queue);
+                self.link.refused();
+                self.lane.settle(message, &Err(PublishError::Unroutable { queue: Arc::clone(&queue) }));
+                Err(SendError::Unroutable(queue))
+            }
+            // `NotRequested` cannot be, on a channel whose confirms were selected; nothing says that it is stored.
+            Confirmation::Nack(_) | Confirmation::NotRequested => {
+                self.link.refused();
+                self.lane.settle(message, &Err(PublishError::Nacked));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Unconfirmed {
+    fn drop(&mut self) {
+        while let Some((_, message)) = self.messages.pop_last() {
+            self.lane.put_back(message);
+        }
+    }
+}
+
+/// Publishes a message, persistent and `mandatory`, and waits for its confirm.
+pub(super) async fn publish(
+    channel: &Channel,
+    queue: &str,
+    body: &[u8],
+    is_frame: bool,
+    headers: FieldTable,
+) -> Result<Confirmation, lapin::Error> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let content_type = if is_frame { frame::CONTENT_TYPE } else { "application/octet-stream" };
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type(content_type.into())
+        .with_headers(headers);
+    channel.basic_publish("".into(), queue.into(), options, body, properties).await?.await
+}

@@ -1,0 +1,177 @@
+//! One connection's consuming: a channel per queue, so that what came on one is acknowledged in one go.
+
+use super::config::BrokerConfig;
+use super::connection::{ConnectError, close, connect};
+use super::isolation::Delivered;
+use super::topology::{Topology, TopologyError};
+use futures_util::stream::{BoxStream, SelectAll};
+use futures_util::{StreamExt as _, stream};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
+
+/// The connection to the broker, or something that was done over it, failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// It was not made.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The queues are not as they must be.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// It ended.
+    #[error("the connection to the broker ended")]
+    Ended(#[from] lapin::Error),
+    /// The broker delivers no more from a queue.
+    #[error("the broker delivers no more from `{queue}`: it was deleted, or its node stops")]
+    Cancelled {
+        /// Which queue.
+        queue: String,
+    },
+    /// A message could not be taken out of the way, and will come again.
+    #[error("the broker did not take a message to `{queue}`")]
+    NotMoved {
+        /// Where it should go.
+        queue: String,
+    },
+}
+
+/// A message and where it came from.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) channel: usize,
+    pub(super) tag: u64,
+    pub(super) delivered: Delivered,
+}
+
+pub(super) struct Session {
+    connection: Connection,
+    /// Of the lanes, and last the one of what is taken alone.
+    channels: Vec<Channel>,
+    queues: Vec<String>,
+    prefetch: u16,
+    streams: SelectAll<BoxStream<'static, FromChannel>>,
+}
+
+/// What came on which channel; `None`: the broker delivers no more.
+type FromChannel = (usize, Option<Result<Delivery, lapin::Error>>);
+
+impl Session {
+    /// Connects and declares the queues; nothing is delivered yet.
+    pub(super) async fn open(
+        config: &BrokerConfig,
+        topology: &Topology,
+        prefetch: u16,
+    ) -> Result<Self, BrokerError> {
+        let connection = connect(config, "consume").await?;
+        topology.declare(&connection.create_channel().await?).await?;
+        let queues: Vec<_> = topology.lanes().chain([topology.alone()]).collect();
+        let mut channels = Vec::with_capacity(queues.len());
+        for _ in &queues {
+            channels.push(connection.create_channel().await?);
+        }
+        tracing::info!(queue = config.queue, "connected to the broker, to consume");
+        Ok(Self { connection, channels, queues, prefetch, streams: SelectAll::new() })
+    }
+
+    /// Asks for the next message to be taken alone. The future must not be dropped: the message may be on its way.
+    pub(super) fn get_alone(&self) -> impl Future<Output = Result<Option<Delivery>, BrokerError>> + use<> {
+        let got = self.channels.last().cloned().zip(self.queues.last().cloned());
+        async move {
+            let Some((channel, queue)) = got else { return Ok(None) };
+            let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await?;
+            Ok(got.map(|got| got.delivery))
+        }
+    }
+
+    /// Has the broker deliver from all queues; for [`deliver`](Self::deliver). The future must not be dropped: messages
+    /// may be on their way.
+    pub(super) fn consume(&self) -> impl Future<Output = Result<Vec<lapin::Consumer>, BrokerError>> + use<> {
+        let (channels, queues) = (self.channels.clone(), self.queues.clone());
+        let (prefetch, alone) = (self.prefetch, self.alone());
+        async move {
+            let mut consumers = Vec::with_capacity(channels.len());
+            for (channel, (opened, queue)) in channels.iter().zip(queues).enumerate() {
+                let prefetch = if channel == alone { 1 } else { prefetch };
+                opened.basic_qos(prefetch, BasicQosOptions::default()).await?;
+                let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+                consumers.push(opened.basic_consume(queue.into(), "".into(), options, arguments).await?);
+            }
+            Ok(consumers)
+        }
+    }
+
+    /// From now on [`next`](Self::next) has what these are delivered.
+    pub(super) fn deliver(&mut self, consumers: Vec<lapin::Consumer>) {
+        for (channel, consumer) in consumers.into_iter().enumerate() {
+            // An end that is not an error must be seen too.
+            let deliveries = consumer.map(Some).chain(stream::once(async { None }));
+            self.streams.push(deliveries.map(move |delivery| (channel, delivery)).boxed());
+        }
+    }
+
+    /// The next message of any queue. Nothing is lost if the future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Message, BrokerError> {
+        match self.streams.next().await {
+            Some((channel, Some(delivery))) => Ok(self.message(channel, delivery?)),
+            Some((channel, None)) => {
+                Err(BrokerError::Cancelled { queue: self.queues.get(channel).cloned().unwrap_or_default() })
+            }
+            None => Err(BrokerError::Cancelled { queue: self.queues.join("`, `") }),
+        }
+    }
+
+    /// Acknowledges a message, with all before it on the channel if `multiple`.
+    pub(super) fn ack(
+        &self,
+        channel: usize,
+        tag: u64,
+        multiple: bool,
+    ) -> impl Future<Output = Result<(), BrokerError>> + Send + use<> {
+        let channel = self.channels.get(channel).cloned();
+        async move {
+            match channel {
+                Some(channel) => Ok(channel.basic_ack(tag, BasicAckOptions { multiple }).await?),
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// The channel of what is taken alone.
+    pub(super) fn alone(&self) -> usize {
+        self.channels.len().saturating_sub(1)
+    }
+
+    pub(super) fn prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub(super) async fn close(self) {
+        close(&self.connection).await;
+    }
+
+    pub(super) fn message(&self, channel: usize, delivery: Delivery) -> Message {
+        Message {
+            channel,
+            tag: delivery.delivery_tag,
+            delivered: Delivered {
+                queue: self.queues.get(channel).cloned().unwrap_or_default(),
+                body: delivery.data.into(),
+                properties: delivery.properties,
+                is_alone: channel == self.alone(),
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("queues", &self.queues).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! A broker that dies, and one that is in need: each test has a node of its own.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use queue::PublishError;
+use queue::rabbitmq::{PublishConfig, Publisher};
+
+use crate::harness::{Place, limits, payloads, receive, soon};
+use crate::node::Node;
+
+fn answers_within(answer_timeout: Duration) -> PublishConfig {
+    PublishConfig { answer_timeout, ..PublishConfig::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_killed_and_started_again_costs_no_record_and_those_who_wait_no_error() {
+    let node = Node::start();
+    let place = Place::new(&node, "killed");
+    let patient = place.publisher(1, answers_within(Duration::from_secs(60))).await;
+    let impatient = place.publisher(1, answers_within(Duration::from_millis(300))).await;
+    for record in [b"a", b"b"] {
+        soon("a confirm", patient.publish(0, &[record])).await.unwrap();
+    }
+    let mut consumer = place.consumer(1, 100).await;
+    let before = receive(&mut consumer, &limits(100)).await;
+
+    node.kill(&place.queue("0"));
+    let waiting = patient.publish(0, &[b"waits"]);
+    let error = soon("an answer", impatient.publish(0, &[b"is told"])).await.unwrap_err();
+    assert!(matches!(error, PublishError::BrokerAway { .. }), "{error:?}");
+    assert_eq!(impatient.stats().in_flight_records, 0, "who was told that nothing is stored sends it again");
+    node.start_again();
+
+    soon("a confirm", waiting).await.unwrap();
+    until_published(&impatient, b"after").await;
+    // An attempt that was given up may be stored all the same: a set.
+    let mut again = BTreeSet::new();
+    while again.len() < 4 {
+        let batch = receive(&mut consumer, &limits(100)).await;
+        // Of the connection that ended: they do no harm.
+        consumer.ack(before.through()).await.unwrap();
+        again.extend(payloads(&batch));
+        consumer.ack(batch.through()).await.unwrap();
+    }
+    assert_eq!(payloads(&before), ["a", "b"]);
+    assert_eq!(again, ["a", "after", "b", "waits"].map(Bytes::from).into());
+    assert_eq!(patient.stats().connects, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_in_need_blocks_and_is_waited_for_and_told_of() {
+    let node = Node::start();
+    let place = Place::new(&node, "blocked");
+    let publisher = place.publisher(1, answers_within(Duration::from_millis(500))).await;
+    soon("a confirm", publisher.publish(0, &[b"first"])).await.unwrap();
+    node.ctl(&["set_vm_memory_high_watermark", "absolute", "1"]);
+    // The broker says that it blocks when something is published.
+    let error = loop {
+        if let Err(error) = soon("an answer", publisher.publish(0, &[b"blocked"])).await {
+            break error;
+        }
+    };
+    assert!(error.to_string().contains("short of memory or disk"), "{error}");
+    assert!(publisher.stats().away.is_some());
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]);
+    until_published(&publisher, b"after").await;
+    assert_eq!(publisher.stats().connects, 1);
+}
+
+async fn until_published(publisher: &Publisher, record: &[u8]) {
+    soon("the broker to take a record", async { while publisher.publish(0, &[record]).await.is_err() {} })
+        .await;
+}
