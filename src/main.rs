@@ -4,6 +4,7 @@ mod bootstrap;
 mod cli;
 mod commands;
 mod engine;
+mod queues;
 mod services;
 mod waiting;
 

@@ -10,11 +10,11 @@ use alerting::AlertingService;
 use anyhow::Context as _;
 use axum::Router;
 use dashboards::{BoardConfig, BoardState};
-use ingest::{CommitObservations, Ingest, Sources};
+use ingest::{Ingest, Sources};
 use processor::Processor;
-use queue::{Consumer, LogConfig, Publisher};
+use queue::{Consumer, Publisher};
 use runtime::admin::bind;
-use runtime::config::{Config, QueueKind};
+use runtime::config::Config;
 use store::Store;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -24,27 +24,6 @@ use crate::waiting::Tables;
 /// Alerting begins without ClickHouse after this long: it is what pages that nobody is watched over. Before, a start
 /// that takes its time is no news.
 const ALERTING_PATIENCE: Duration = Duration::from_secs(60);
-
-/// The embedded log's settings.
-pub(crate) fn log_config(config: &Config) -> LogConfig {
-    match config.queue.kind {
-        QueueKind::Embedded => {}
-    }
-    let mut log = LogConfig::new(config.queue_dir());
-    log.segment_bytes = config.queue.segment_bytes;
-    log.bytes_max = config.queue.bytes_max;
-    log.in_flight_bytes_max = config.queue.in_flight_bytes_max;
-    log.record_bytes_max = config.record_bytes_max();
-    log.answer_timeout = Duration::from_millis(config.ingest.publish_timeout_ms);
-    log
-}
-
-/// The same for the process that writes it, its commits observed.
-pub(crate) fn published_log_config(process: &Process) -> LogConfig {
-    let mut log = log_config(&process.config);
-    log.observer = Some(Arc::new(CommitObservations::new(&process.telemetry)));
-    log
-}
 
 /// Starts ingest on its port and its own threads.
 pub(crate) async fn start_ingest(process: &Process, publisher: Publisher) -> anyhow::Result<()> {
@@ -181,23 +160,6 @@ pub(crate) fn store(config: &Config) -> anyhow::Result<Store> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The smallest sizes that the configuration's own checks let through.
-    #[test]
-    fn what_the_configuration_allows_the_queue_opens() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("tillwatch.toml");
-        let mut config = Config::default();
-        let record = config.record_bytes_max();
-        let segment = 2 * record;
-        let text = format!(
-            "[queue]\nin_flight_bytes_max = {record}\nsegment_bytes = {segment}\nbytes_max = {}\n",
-            2 * segment
-        );
-        std::fs::write(&file, text).unwrap();
-        config = Config::load(&file, folder.path(), std::iter::empty()).unwrap();
-        queue::open_embedded(log_config(&config)).unwrap();
-    }
 
     #[test]
     fn as_many_threads_answer_as_configured_or_half_the_processors() {

@@ -51,6 +51,8 @@ impl Answer {
             Self::NotDurable(PublishError::Overloaded { .. }) => "queue_overloaded",
             Self::NotDurable(error) if error.is_disk_full() => "disk_full",
             Self::NotDurable(PublishError::TimedOut { .. }) => "publish_timed_out",
+            Self::NotDurable(PublishError::BrokerAway { .. }) => "broker_away",
+            Self::NotDurable(PublishError::Nacked | PublishError::Unroutable { .. }) => "broker_refused",
             Self::NotDurable(_) => "not_durable",
         }
     }

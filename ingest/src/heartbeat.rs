@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use payments::Heartbeat;
 use queue::{PublishError, Publisher};
 use runtime::{HealthHandle, SharedClock, chain};
@@ -39,21 +40,32 @@ impl Heartbeats {
         }
     }
 
+    /// One in every lane, since each proves what its own has taken before.
     async fn send(&self) -> anyhow::Result<()> {
-        let heartbeat = Heartbeat { instance: self.instance.clone(), sent_at: self.clock.now() };
-        let Err(error) = self.publisher.publish(&[&heartbeat.encode()]).await else {
-            self.health.ready();
+        let lanes = self.publisher.lanes();
+        for sent in join_all((0..lanes).map(|lane| self.send_in(lane, lanes))).await {
+            let Err(error) = sent else { continue };
+            let cause = chain(&error);
+            match error {
+                PublishError::Closed => return Err(error).context("webhooks cannot be accepted any more"),
+                // A burst: the next webhook may be accepted already.
+                PublishError::Overloaded { .. } => {}
+                _ => self.health.not_ready(&cause),
+            }
+            warn!(error = cause, "heartbeat not sent: data will be called stale until one is");
             return Ok(());
-        };
-        let cause = chain(&error);
-        match error {
-            PublishError::Closed => return Err(error).context("webhooks cannot be accepted any more"),
-            // A burst: the next webhook may be accepted already.
-            PublishError::Overloaded { .. } => {}
-            _ => self.health.not_ready(&cause),
         }
-        warn!(error = cause, "heartbeat not sent: data will be called stale until one is");
+        self.health.ready();
         Ok(())
+    }
+
+    fn send_in(
+        &self,
+        lane: usize,
+        lanes: usize,
+    ) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
+        let instance = if lanes == 1 { self.instance.clone() } else { format!("{}/{lane}", self.instance) };
+        self.publisher.publish(lane, &[&Heartbeat { instance, sent_at: self.clock.now() }.encode()])
     }
 }
 
@@ -85,7 +97,7 @@ mod tests {
         assert!(health.is_ready());
         publisher.close().await;
         let error = heartbeats.run(CancellationToken::new()).await.unwrap_err();
-        assert_eq!(format!("{error:#}"), "webhooks cannot be accepted any more: the log is closed");
+        assert_eq!(format!("{error:#}"), "webhooks cannot be accepted any more: the queue is closed");
     }
 
     #[tokio::test]
@@ -97,7 +109,7 @@ mod tests {
         log.bytes_max = 2 << 20;
         let (heartbeats, health) = heartbeats(log);
         heartbeats.send().await.unwrap();
-        while heartbeats.publisher.publish(&[&vec![0; 60 << 10]]).await.is_ok() {}
+        while heartbeats.publisher.publish(0, &[&vec![0; 60 << 10]]).await.is_ok() {}
         // What is left may hold a few heartbeats yet, but not a thousand.
         for _ in 0..100_000 {
             heartbeats.send().await.unwrap();

@@ -15,6 +15,7 @@ mod admission;
 mod answer;
 mod heartbeat;
 mod observations;
+mod queue_observations;
 mod server;
 mod sources;
 mod trace;
@@ -30,7 +31,7 @@ use runtime::{HealthHandle, Lifecycle, SharedClock};
 use tokio::net::TcpListener;
 
 pub use answer::Answer;
-pub use observations::CommitObservations;
+pub use queue_observations::CommitObservations;
 pub use sources::{SourceError, Sources};
 
 use crate::heartbeat::Heartbeats;
@@ -59,7 +60,7 @@ pub struct Ingest {
 /// Serves webhooks on `listener` until the soft token is cancelled, then finishes the requests in hand.
 pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let observations = Observations::new(&ingest.telemetry);
-    Observations::watch_queue(&ingest.telemetry, &ingest.publisher);
+    queue_observations::watch_queue(&ingest.telemetry, &ingest.publisher);
     let heartbeats = Heartbeats {
         publisher: ingest.publisher.clone(),
         instance: ingest.instance.clone(),

@@ -4,9 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{AsyncInstrument, BoundCounter, BoundHistogram, Counter, Histogram};
-use queue::{Publisher, embedded};
-use runtime::chain;
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram};
 use runtime::telemetry::Telemetry;
 use tracing::warn;
 
@@ -27,45 +25,6 @@ pub(crate) struct Observations {
     secret_matches: Counter<u64>,
     answer_seconds: Histogram<f64>,
     not_durable_told: Seldom,
-}
-
-/// Seconds: from a sync of a fast local disk to one of a volume in trouble.
-const COMMIT_SECONDS_BOUNDS: [f64; 12] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
-
-/// Records of one commit, by powers of four.
-const COMMIT_RECORDS_BOUNDS: [f64; 7] = [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0];
-
-/// What is observed of the embedded log's commits; for [`queue::LogConfig::observer`].
-#[derive(Debug)]
-pub struct CommitObservations {
-    seconds: BoundHistogram<f64>,
-    records: BoundHistogram<u64>,
-}
-
-impl CommitObservations {
-    /// Its instruments.
-    pub fn new(telemetry: &Telemetry) -> Self {
-        let meter = telemetry.meter("queue");
-        let seconds = meter
-            .f64_histogram("tillwatch_queue_commit_seconds")
-            .with_description("One group commit of the log: its write and its sync")
-            .with_boundaries(COMMIT_SECONDS_BOUNDS.to_vec())
-            .build();
-        let records = meter
-            .u64_histogram("tillwatch_queue_commit_records")
-            .with_description("Records that one commit made durable together")
-            .with_boundaries(COMMIT_RECORDS_BOUNDS.to_vec())
-            .build();
-        Self { seconds: seconds.bind(&[]), records: records.bind(&[]) }
-    }
-}
-
-impl embedded::CommitObserver for CommitObservations {
-    fn committed(&self, commit: &embedded::Commit) {
-        self.seconds.record(commit.duration.as_secs_f64());
-        self.records.record(commit.records as u64);
-    }
 }
 
 /// What is observed of one source.
@@ -143,30 +102,6 @@ impl Observations {
             warn!(source, error, "webhooks are not accepted: nothing durable can be written");
         }
     }
-
-    /// Reads the queue's size whenever metrics are read.
-    pub(crate) fn watch_queue(telemetry: &Telemetry, publisher: &Publisher) {
-        let Publisher::Embedded(log) = publisher;
-        let meter = telemetry.meter("queue");
-        let bytes = log.clone();
-        let _registered = meter
-            .u64_observable_gauge("tillwatch_queue_bytes")
-            .with_description("Bytes the queue's log takes on disk, preallocated space included")
-            .with_callback(move |gauge| observe(gauge, &bytes, |stats| stats.bytes_on_disk))
-            .build();
-        let waiting = log.clone();
-        let _registered = meter
-            .u64_observable_gauge("tillwatch_queue_records_waiting")
-            .with_description("Durable records the processor has not acknowledged")
-            .with_callback(move |gauge| observe(gauge, &waiting, |stats| stats.records_waiting))
-            .build();
-        let failures = log.clone();
-        let _registered = meter
-            .u64_observable_counter("tillwatch_queue_write_failures")
-            .with_description("Commits and new segments that failed")
-            .with_callback(move |gauge| observe(gauge, &failures, |stats| stats.failures))
-            .build();
-    }
 }
 
 impl SourceObservations {
@@ -220,16 +155,5 @@ impl Seldom {
             *last = Some(Instant::now());
         }
         due
-    }
-}
-
-fn observe(
-    gauge: &dyn AsyncInstrument<u64>,
-    log: &embedded::Publisher,
-    value: impl Fn(&embedded::PublisherStats) -> u64,
-) {
-    match log.stats() {
-        Ok(stats) => gauge.observe(value(&stats), &[]),
-        Err(error) => warn!(error = chain(&error), "the queue's figures could not be read"),
     }
 }

@@ -27,6 +27,9 @@ pub struct Sources {
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) provider: Provider,
+    /// Which of the queue's lanes its webhooks take: its place in the configuration, so that sources share one only where
+    /// there are more of them than lanes.
+    pub(crate) lane: usize,
     pub(crate) verifier: Verifier,
     /// References of its secrets, in the order the verifier counts them.
     pub(crate) secrets: Vec<String>,
@@ -67,7 +70,7 @@ impl Sources {
         let share_bytes = (BODY_BYTES_IN_FLIGHT_MAX / configs.len().max(1))
             .max(body_bytes_max.saturating_mul(BODIES_IN_FLIGHT_MIN));
         let mut by_name = HashMap::with_capacity(configs.len());
-        for config in configs {
+        for (lane, config) in configs.iter().enumerate() {
             let secrets: Result<Vec<_>, _> =
                 config.secrets.iter().map(|reference| reference.resolve(folder)).collect();
             let secrets = secrets
@@ -77,6 +80,7 @@ impl Sources {
             let source = Source {
                 name: config.name.clone(),
                 provider: config.provider,
+                lane,
                 verifier,
                 secrets: config.secrets.iter().map(ToString::to_string).collect(),
                 admission: Admission::new(Limits {

@@ -131,7 +131,7 @@ impl Receiver {
             secret: source.secrets.get(verified.secret_index).map_or("", String::as_str),
             traceparent: &traceparent,
         });
-        Ok((span, self.publisher.publish(&sealed.pieces())))
+        Ok((span, self.publisher.publish(source.lane, &sealed.pieces())))
     }
 
     /// Reads the whole body, bounded in size, memory and time.

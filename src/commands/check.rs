@@ -7,12 +7,14 @@ use runtime::chain;
 
 use crate::bootstrap::read_config;
 use crate::cli::Global;
+use crate::queues;
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let (config, problems) = read_config(global)?;
     let text = std::fs::read_to_string(&global.config)?;
     let mut problems: Vec<String> =
         problems.iter().chain(&config.check_secrets(&text)).map(ToString::to_string).collect();
+    problems.extend(queues::check(&config).map(|problem| format!("{}: {problem}", global.config.display())));
     let rules = match alerting::check(&config) {
         Ok(rules) => rules,
         Err(error) => {

@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use queue::Publisher;
-
 use crate::bootstrap;
 use crate::cli::Global;
-use crate::services;
+use crate::{queues, services};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "ingest", async |process| {
-        let publisher = Publisher::open_embedded(services::published_log_config(&process))?;
+        let publisher = queues::publisher(&process).await?;
         services::start_ingest(&process, publisher).await?;
         Ok(axum::Router::new())
     })

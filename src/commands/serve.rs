@@ -7,7 +7,7 @@ use axum::Router;
 use crate::bootstrap::{self, Process};
 use crate::cli::Global;
 use crate::waiting::{self, Unusable};
-use crate::{engine, services};
+use crate::{engine, queues, services};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "serve", assemble)
@@ -16,7 +16,7 @@ pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
 /// Nothing here waits for ClickHouse: webhooks are accepted into the log while the engine starts or cannot, and while
 /// its tables are those of another version.
 async fn assemble(process: Process) -> anyhow::Result<Router> {
-    let (publisher, consumer) = queue::open_embedded(services::published_log_config(&process))?;
+    let (publisher, consumer) = queues::open(&process).await?;
     services::start_ingest(&process, publisher).await?;
     engine::start(&process);
     let store = services::store(&process.config)?;

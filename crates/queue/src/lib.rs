@@ -52,7 +52,7 @@ pub enum Consumer {
     /// The log on local disk.
     Embedded(embedded::Consumer),
     /// RabbitMQ's queues.
-    RabbitMq(rabbitmq::Consumer),
+    RabbitMq(Box<rabbitmq::Consumer>),
 }
 
 /// Opens both sides of an embedded log, for a process that publishes and consumes.

@@ -190,6 +190,22 @@ fn every_kind_of_broken_configuration_gets_a_clear_error() {
         (section("[telemetry]\nlog_filter = \"info,=\"\n"), &["tillwatch.toml:6", "telemetry.log_filter"]),
         (section("[telemetry]\notlp_endpoint = \"collector\"\n"), &["telemetry.otlp_endpoint", "http://"]),
         (section("[queue]\nbytes_max = 1\n"), &["tillwatch.toml:6", "queue.bytes_max", "two segments"]),
+        (section("[queue]\nlanes = 0\n"), &["tillwatch.toml:6", "queue.lanes", "at least 1"]),
+        (section("[queue]\nlanes = 65\n"), &["tillwatch.toml:6", "queue.lanes", "at most 64"]),
+        (section("[queue]\nprefetch = 0\n"), &["tillwatch.toml:6", "queue.prefetch", "at least 1"]),
+        (section("[queue]\nname = \"a b\"\n"), &["tillwatch.toml:6", "queue.name", "letters"]),
+        (section("[queue]\nkind = \"rabbitmq\"\n"), &["queue.url", "AMQP_URL", "amqps://"]),
+        (
+            section("[queue]\nclient_key = { env = \"HOME\" }\n"),
+            &["queue.client_certificate_file", "belong together"],
+        ),
+        (
+            section(
+                "[queue]\nkind = \"rabbitmq\"\nurl = { env = \"HOME\" }\nsegment_bytes = 67108864\n\
+                 [ingest]\nbody_bytes_max = 20000000\n",
+            ),
+            &["ingest.body_bytes_max", "RabbitMQ takes messages of at most 16777216"],
+        ),
         (
             section("[queue]\nkind = \"kafka\"\n"),
             &["tillwatch.toml:6", "unknown variant `kafka`", "embedded"],

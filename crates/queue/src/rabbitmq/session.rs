@@ -4,12 +4,14 @@ use super::config::BrokerConfig;
 use super::connection::{ConnectError, close, connect};
 use super::isolation::Delivered;
 use super::topology::{Topology, TopologyError};
-use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream::SelectAll;
+use futures_util::{Stream, StreamExt as _};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 /// The connection to the broker, or something that was done over it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +54,29 @@ pub(super) struct Session {
     channels: Vec<Channel>,
     queues: Vec<String>,
     prefetch: u16,
-    streams: SelectAll<BoxStream<'static, FromChannel>>,
+    streams: SelectAll<Deliveries>,
 }
 
-/// What came on which channel; `None`: the broker delivers no more.
-type FromChannel = (usize, Option<Result<Delivery, lapin::Error>>);
+/// What one queue delivers, and on which channel.
+struct Deliveries {
+    channel: usize,
+    consumer: lapin::Consumer,
+    is_ended: bool,
+}
+
+impl Stream for Deliveries {
+    /// The channel, and what came; `None`: the broker delivers no more, which is no error and must be seen too.
+    type Item = (usize, Option<Result<Delivery, lapin::Error>>);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_ended {
+            return Poll::Ready(None);
+        }
+        let delivery = ready!(self.consumer.poll_next_unpin(context));
+        self.is_ended = delivery.is_none();
+        Poll::Ready(Some((self.channel, delivery)))
+    }
+}
 
 impl Session {
     /// Connects and declares the queues; nothing is delivered yet.
@@ -106,9 +126,7 @@ impl Session {
     /// From now on [`next`](Self::next) has what these are delivered.
     pub(super) fn deliver(&mut self, consumers: Vec<lapin::Consumer>) {
         for (channel, consumer) in consumers.into_iter().enumerate() {
-            // An end that is not an error must be seen too.
-            let deliveries = consumer.map(Some).chain(stream::once(async { None }));
-            self.streams.push(deliveries.map(move |delivery| (channel, delivery)).boxed());
+            self.streams.push(Deliveries { channel, consumer, is_ended: false });
         }
     }
 

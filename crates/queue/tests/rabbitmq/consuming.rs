@@ -41,16 +41,26 @@ pub(crate) async fn a_position_that_was_not_received_cannot_be_acknowledged(plac
 
 pub(crate) async fn two_consumers_share_the_work(place: Place<'_>) {
     let publisher = place.publisher(1, one_by_one()).await;
-    let mut consumers = [place.consumer(1, 2).await, place.consumer(1, 2).await];
+    let (mut first, mut second) = (place.consumer(1, 2).await, place.consumer(1, 2).await);
     for number in 0..8_u8 {
         soon("a confirm", publisher.publish(0, &[&[number]])).await.unwrap();
     }
-    let mut received = Vec::new();
-    for turn in 0..8 {
-        let consumer = &mut consumers[turn % 2];
-        let batch = receive(consumer, &limits(1)).await;
-        consumer.ack(batch.through()).await.unwrap();
-        received.extend(payloads(&batch));
+    // Neither is given more than two before it has acknowledged one.
+    let batches = [receive(&mut first, &limits(1)).await, receive(&mut second, &limits(1)).await];
+    first.ack(batches[0].through()).await.unwrap();
+    second.ack(batches[1].through()).await.unwrap();
+    let mut received: Vec<_> = batches.iter().flat_map(payloads).collect();
+    while received.len() < 8 {
+        tokio::select! {
+            batch = receive(&mut first, &limits(1)) => {
+                received.extend(payloads(&batch));
+                first.ack(batch.through()).await.unwrap();
+            }
+            batch = receive(&mut second, &limits(1)) => {
+                received.extend(payloads(&batch));
+                second.ack(batch.through()).await.unwrap();
+            }
+        }
     }
     received.sort();
     assert_eq!(received, (0..8_u8).map(|number| vec![number]).collect::<Vec<_>>());

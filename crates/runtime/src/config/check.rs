@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use payments::Currency;
 
 use super::load::line_of;
-use super::{ChannelKind, Config};
+use super::{ChannelKind, Config, QueueKind};
 
 /// One thing that is wrong, where, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub(super) fn check(config: &Config, text: &str, variables: &BTreeMap<String, St
     checker.sizes();
     checker.ports();
     checker.addresses();
+    checker.queue();
     checker.store();
     checker.alerting();
     checker.channels();
@@ -118,6 +119,23 @@ impl Checker<'_> {
                 let message = "0 would refuse every request; use at least 1";
                 self.problem_of("sources", index, "requests_in_flight_max", name, message);
             }
+        }
+    }
+
+    fn queue(&mut self) {
+        let queue = &self.config.queue;
+        let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !(1..=200).contains(&queue.name.len()) || !queue.name.bytes().all(is_name_byte) {
+            self.problem("queue", "name", "1 to 200 letters, digits, `-`, `_` or `.` are needed");
+        }
+        if queue.kind == QueueKind::RabbitMq && queue.url.is_none() {
+            let message = "needed for kind rabbitmq: { env = \"AMQP_URL\" } or { file = \"PATH\" } that holds \
+                           amqps://USER:PASSWORD@HOST:PORT/VHOST";
+            self.problem("queue", "url", message);
+        }
+        if queue.client_certificate_file.is_some() != queue.client_key.is_some() {
+            let message = "a certificate and its key belong together: set both or none";
+            self.problem("queue", "client_certificate_file", message);
         }
     }
 

@@ -7,6 +7,7 @@
 mod alerting;
 mod check;
 mod load;
+mod queue;
 mod secret_ref;
 pub mod services;
 mod sources;
@@ -14,15 +15,17 @@ mod storage;
 
 use std::path::PathBuf;
 
+use payments::Secret;
 use serde::Deserialize;
 
 pub use alerting::{AlertingConfig, ChannelConfig, ChannelKind};
 pub use check::Problem;
 pub use load::ConfigError;
+pub use queue::{QueueConfig, QueueKind};
 pub use secret_ref::{SecretRef, SecretRefError};
 pub use services::{AdminConfig, IngestConfig, ProcessorConfig, ShutdownConfig, TelemetryConfig};
 pub use sources::SourceConfig;
-pub use storage::{QueueConfig, QueueKind, RetentionConfig, StoreConfig, StoreKind};
+pub use storage::{RetentionConfig, StoreConfig, StoreKind};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -70,6 +73,11 @@ impl Config {
     /// The folder that relative paths in the file start from.
     pub fn folder(&self) -> PathBuf {
         self.file.parent().map(PathBuf::from).unwrap_or_default()
+    }
+
+    /// Where the broker may be reached, with user and password.
+    pub fn queue_url(&self) -> Result<Secret, SecretRefError> {
+        self.queue.url.as_ref().ok_or(SecretRefError::NotOne)?.resolve(&self.folder())
     }
 
     /// Where the embedded queue keeps its log.

@@ -1,44 +1,10 @@
-//! `[queue]` and `[store]`.
+//! `[store]`.
 
 use std::net::SocketAddr;
 
 use serde::Deserialize;
 
 use super::SecretRef;
-
-/// Between ingest and processor.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct QueueConfig {
-    /// `embedded`.
-    pub kind: QueueKind,
-    /// The log on disk may grow to this; then providers are answered 503 until the processor catches up.
-    pub bytes_max: u64,
-    /// Size of one file of the log; a consumed file is deleted whole.
-    pub segment_bytes: u64,
-    /// Bytes waiting for the disk at once; more are answered 503.
-    pub in_flight_bytes_max: usize,
-}
-
-/// Which queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum QueueKind {
-    /// A durable log on the local disk.
-    #[default]
-    Embedded,
-}
-
-impl Default for QueueConfig {
-    fn default() -> Self {
-        Self {
-            kind: QueueKind::Embedded,
-            bytes_max: 8 << 30,
-            segment_bytes: 64 << 20,
-            in_flight_bytes_max: 64 << 20,
-        }
-    }
-}
 
 /// ClickHouse.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -3,19 +3,23 @@
 use tokio::sync::Semaphore;
 
 use super::Checker;
-use crate::config::StoreKind;
+use crate::config::{QueueKind, StoreKind};
 
 /// What the queue counts positions within a segment with.
 const SEGMENT_BYTES_MAX: u64 = u32::MAX as u64;
 /// More is a slip of the pen: no machine has so many processors.
 const INGEST_THREADS_MAX: u64 = 4_096;
+/// Each is a quorum queue, a channel and a share of the memory.
+const LANES_MAX: u64 = 64;
+/// What RabbitMQ 4 takes as one message where it is not configured (`max_message_size`); version 3 takes 128 MiB.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 impl Checker<'_> {
     pub(super) fn limits(&mut self) {
         let config = self.config;
         let (ingest, processor, queue) = (&config.ingest, &config.processor, &config.queue);
         let alerting = &config.alerting;
-        let at_least: [(&str, &str, u64, u64); 17] = [
+        let at_least: [(&str, &str, u64, u64); 20] = [
             ("ingest", "body_bytes_max", ingest.body_bytes_max as u64, 1_024),
             ("ingest", "header_bytes_max", ingest.header_bytes_max as u64, 8_192),
             ("ingest", "header_read_timeout_ms", ingest.header_read_timeout_ms, 1),
@@ -29,6 +33,9 @@ impl Checker<'_> {
             ("processor", "retry_delay_ms", processor.retry_delay_ms, 1),
             ("queue", "segment_bytes", queue.segment_bytes, 1 << 20),
             ("queue", "in_flight_bytes_max", queue.in_flight_bytes_max as u64, 1 << 20),
+            ("queue", "lanes", queue.lanes.into(), 1),
+            ("queue", "prefetch", queue.prefetch.into(), 1),
+            ("queue", "connect_timeout_ms", queue.connect_timeout_ms, 1),
             ("store", "memory_bytes_max", config.store.memory_bytes_max, 512 << 20),
             ("alerting", "evaluation_interval_ms", alerting.evaluation_interval_ms, 100),
             ("alerting", "query_timeout_ms", alerting.query_timeout_ms, 100),
@@ -39,10 +46,11 @@ impl Checker<'_> {
                 self.problem(table, key, format!("{value} is too small; use at least {minimum}"));
             }
         }
-        let at_most: [(&str, &str, u64, u64); 3] = [
+        let at_most: [(&str, &str, u64, u64); 4] = [
             ("ingest", "threads", ingest.threads as u64, INGEST_THREADS_MAX),
             ("ingest", "connections_max", ingest.connections_max as u64, Semaphore::MAX_PERMITS as u64),
             ("queue", "segment_bytes", queue.segment_bytes, SEGMENT_BYTES_MAX),
+            ("queue", "lanes", queue.lanes.into(), LANES_MAX),
         ];
         for (table, key, value, maximum) in at_most {
             if value > maximum {
@@ -78,6 +86,13 @@ impl Checker<'_> {
             let message = format!(
                 "with ingest.header_bytes_max a webhook takes up to {record} bytes, which must be at most half of \
                  queue.segment_bytes"
+            );
+            self.problem("ingest", "body_bytes_max", message);
+        }
+        if queue.kind == QueueKind::RabbitMq && record > MESSAGE_BYTES_MAX {
+            let message = format!(
+                "with ingest.header_bytes_max a webhook takes up to {record} bytes, and RabbitMQ takes messages of at \
+                 most {MESSAGE_BYTES_MAX}"
             );
             self.problem("ingest", "body_bytes_max", message);
         }

@@ -28,6 +28,11 @@ impl Checker<'_> {
                 }
             }
         }
+        for (key, reference) in [("url", &config.queue.url), ("client_key", &config.queue.client_key)] {
+            if let Some(Err(error)) = reference.as_ref().map(|reference| reference.resolve(&folder)) {
+                self.problem("queue", key, chain(&error));
+            }
+        }
         if let Some(Err(error)) = config.store.password.as_ref().map(|reference| reference.resolve(&folder)) {
             self.problem("store", "password", chain(&error));
         }
