@@ -73,12 +73,12 @@ impl Installation {
         self.start("serve", &[])
     }
 
-    /// Starts a service with more environment variables.
+    /// Starts a command with more environment variables.
     pub(crate) fn start(&self, command: &str, env: &[(&str, &str)]) -> Server {
         let log = self.path("serve.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let child = self
-            .command(&[command])
+            .command(&command.split(' ').collect::<Vec<_>>())
             .env("TILLWATCH_TELEMETRY__LOG_FORMAT", "json")
             .env("TILLWATCH_ALERTING__EVALUATION_INTERVAL_MS", "300")
             .envs(env.iter().copied())

@@ -8,6 +8,7 @@
     reason = "in a test they are the failure"
 )]
 
+mod chaos;
 mod check;
 mod demo;
 mod harness;

@@ -103,7 +103,7 @@ async fn reach(installation: &Installation, server: &mut Server, random: &mut Ch
 }
 
 /// One ledger out of many, whose events are different ones.
-fn joined(installation: &Installation, ledgers: &[PathBuf]) -> Ledger {
+pub(crate) fn joined(installation: &Installation, ledgers: &[PathBuf]) -> Ledger {
     let path = installation.path("ledger.jsonl");
     let mut file = std::fs::File::create(&path).unwrap();
     let mut events = 0;

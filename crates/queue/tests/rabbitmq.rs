@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stderr,
     reason = "a helper of a test fails the test, like the test itself, and says what the broker said"
 )]
 
@@ -11,8 +10,6 @@
 mod consuming;
 #[path = "rabbitmq/harness.rs"]
 mod harness;
-#[path = "rabbitmq/node.rs"]
-mod node;
 #[path = "rabbitmq/publishing.rs"]
 mod publishing;
 #[path = "rabbitmq/topology.rs"]
@@ -21,7 +18,7 @@ mod topology;
 mod trouble;
 
 use harness::Place;
-use node::Node;
+use testing::rabbitmq::Node;
 
 /// Runs scenarios side by side, each in a place named like it.
 macro_rules! on_one_node {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use lapin::types::AMQPValue;
 use queue::rabbitmq::PublishConfig;
 
-use crate::harness::{Place, limits, payloads, receive, soon};
+use crate::harness::{Place, limits, payloads, receive};
+use testing::soon;
 
 fn one_by_one() -> PublishConfig {
     PublishConfig { framing: false, ..PublishConfig::default() }
@@ -50,13 +51,14 @@ pub(crate) async fn two_consumers_share_the_work(place: Place<'_>) {
     first.ack(batches[0].through()).await.unwrap();
     second.ack(batches[1].through()).await.unwrap();
     let mut received: Vec<_> = batches.iter().flat_map(payloads).collect();
+    let one = limits(1);
     while received.len() < 8 {
         tokio::select! {
-            batch = receive(&mut first, &limits(1)) => {
+            batch = receive(&mut first, &one) => {
                 received.extend(payloads(&batch));
                 first.ack(batch.through()).await.unwrap();
             }
-            batch = receive(&mut second, &limits(1)) => {
+            batch = receive(&mut second, &one) => {
                 received.extend(payloads(&batch));
                 second.ack(batch.through()).await.unwrap();
             }

@@ -1,11 +1,11 @@
 //! Publishers and consumers of a private node, and waiting with a deadline.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use lapin::Channel;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties};
 use queue::rabbitmq::topology::Topology;
 use queue::rabbitmq::{
     Addresses, BrokerConfig, ConsumeConfig, Consumer, PublishConfig, Publisher, Tls, open_consumer_of,
@@ -13,9 +13,8 @@ use queue::rabbitmq::{
 };
 use queue::{Batch, BatchLimits};
 
-use crate::node::Node;
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use testing::rabbitmq::Node;
+use testing::{eventually, soon};
 
 /// Queues of a node, for one scenario: several share a node, which takes seconds to start.
 #[derive(Clone, Copy)]
@@ -62,7 +61,7 @@ impl<'a> Place<'a> {
     }
 
     pub(crate) async fn channel(self) -> Channel {
-        self.node.connect().await.create_channel().await.unwrap()
+        connect(self.node).await.create_channel().await.unwrap()
     }
 
     /// The oldest message of a queue.
@@ -80,15 +79,8 @@ impl<'a> Place<'a> {
     }
 
     pub(crate) async fn until_ready(self, which: &str, count: u32) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let now = self.ready(which).await;
-            if now == count {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{now} and not {count} messages lie in {which}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let what = format!("{count} messages lie in {which}");
+        eventually(&what, async || self.ready(which).await == count).await;
     }
 }
 
@@ -112,6 +104,6 @@ pub(crate) fn payloads(batch: &Batch) -> Vec<Bytes> {
     batch.deliveries().iter().map(|delivery| delivery.payload.clone()).collect()
 }
 
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+pub(crate) async fn connect(node: &Node) -> Connection {
+    Connection::connect(&node.url("guest:guest"), ConnectionProperties::default()).await.unwrap()
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use queue::rabbitmq::{Addresses, BrokerConfig, PublishConfig, open_publisher};
 use queue::{OpenError, PublishError};
 
-use crate::harness::{Place, limits, payloads, receive, soon};
-use crate::node::free_ports;
+use crate::harness::{Place, limits, payloads, receive};
+use testing::soon;
 
 fn patient(answer_timeout: Duration) -> PublishConfig {
     PublishConfig { answer_timeout, ..PublishConfig::default() }
@@ -125,7 +125,7 @@ pub(crate) async fn a_wrong_password_is_named_and_not_shown(place: Place<'_>) {
 }
 
 fn nobody_listens(place: Place<'_>, lanes: u16) -> BrokerConfig {
-    let [port] = free_ports();
+    let port = testing::free_port();
     let mut broker = place.broker(lanes);
     broker.addresses = Addresses::parse(&format!("amqp://guest:guest@127.0.0.1:{port}")).unwrap();
     broker

@@ -8,12 +8,12 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use queue::rabbitmq::topology::TopologyError;
 use std::time::{Duration, Instant};
 
-use crate::harness::Place;
+use crate::harness::{Place, connect};
 
 pub(crate) async fn the_queues_are_declared_again_and_again_and_a_difference_is_named(place: Place<'_>) {
     let topology = |delivery_limit| place.topology(1).with_delivery_limit(delivery_limit);
     let (lane, dead_letters) = (place.queue("0"), place.queue("dead"));
-    let connection = place.node.connect().await;
+    let connection = connect(place.node).await;
     let channel = connection.create_channel().await.unwrap();
     topology(2).declare(&channel).await.unwrap();
     topology(2).declare(&channel).await.unwrap();

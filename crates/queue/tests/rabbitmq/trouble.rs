@@ -7,8 +7,9 @@ use bytes::Bytes;
 use queue::PublishError;
 use queue::rabbitmq::{PublishConfig, Publisher};
 
-use crate::harness::{Place, limits, payloads, receive, soon};
-use crate::node::Node;
+use crate::harness::{Place, limits, payloads, receive};
+use testing::rabbitmq::Node;
+use testing::soon;
 
 fn answers_within(answer_timeout: Duration) -> PublishConfig {
     PublishConfig { answer_timeout, ..PublishConfig::default() }

@@ -1,21 +1,22 @@
 //! A private RabbitMQ node: on free ports, in a folder of its own, gone with the test. Its name server (epmd) too is a
 //! child of ours: one that RabbitMQ starts would outlive it.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use lapin::{Connection, ConnectionProperties};
-use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
+
+use crate::group::Group;
+use crate::ports::{free_ports, until_listening};
 
 /// Two processors under all the other tests.
 const STARTED_WITHIN: Duration = Duration::from_secs(120);
 
-pub(crate) struct Node {
+/// A node; gone when dropped.
+#[derive(Debug)]
+pub struct Node {
     ports: Ports,
     folder: TempDir,
     // In the order they end.
@@ -23,25 +24,23 @@ pub(crate) struct Node {
     _epmd: Group,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Ports {
     amqp: u16,
     distribution: u16,
     names: u16,
 }
 
-/// A process and its descendants, which end with it.
-struct Group(Child);
-
 impl Node {
-    pub(crate) fn start() -> Self {
+    /// Starts one, with the user `guest:guest`.
+    pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [amqp, distribution, names] = free_ports();
         let ports = Ports { amqp, distribution, names };
         let mut epmd = Command::new("epmd");
         epmd.args(["-port", &names.to_string(), "-address", "127.0.0.1"]);
         let epmd = Group::spawn(epmd, &folder.path().join("epmd.log"));
-        wait_for_port(names, || String::from("epmd did not start"));
+        until_listening(names, STARTED_WITHIN, || String::from("epmd did not start"));
         let conf = format!("listeners.tcp.1 = 127.0.0.1:{amqp}\nlog.console = true\nlog.file = false\n");
         std::fs::write(folder.path().join("rabbitmq.conf"), conf).unwrap();
         std::fs::write(folder.path().join("enabled_plugins"), "[].").unwrap();
@@ -51,15 +50,15 @@ impl Node {
     }
 
     /// After [`kill`](Self::kill): with what it had on disk.
-    pub(crate) fn start_again(&self) {
+    pub fn start_again(&self) {
         let log = self.folder.path().join("broker.log");
         *self.broker.lock().unwrap() = Some(Group::spawn(broker(self.folder.path(), self.ports), &log));
-        wait_for_port(self.ports.amqp, || self.log());
+        until_listening(self.ports.amqp, STARTED_WITHIN, || self.log());
     }
 
     /// As `kill -9` does, once the node has on its own disk that it has this queue: RabbitMQ 3.10 writes that seconds after
     /// the queue is declared, and one that it forgot never confirms anything again.
-    pub(crate) fn kill(&self, queue: &str) {
+    pub fn kill(&self, queue: &str) {
         let node = format!("node-{}@localhost", self.ports.amqp);
         let names = self.folder.path().join("data").join(&node).join("quorum").join(&node).join("names.dets");
         let deadline = Instant::now() + STARTED_WITHIN;
@@ -71,7 +70,7 @@ impl Node {
     }
 
     /// Runs `rabbitmqctl` against the node.
-    pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
+    pub fn ctl(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(installed("rabbitmqctl"));
         environment(&mut command, self.folder.path(), self.ports);
         let output = command.arg("--quiet").args(arguments).output().unwrap();
@@ -79,12 +78,14 @@ impl Node {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub(crate) async fn connect(&self) -> Connection {
-        Connection::connect(&self.url("guest:guest"), ConnectionProperties::default()).await.unwrap()
+    /// Its address, for a `user:password`.
+    pub fn url(&self, user: &str) -> String {
+        format!("amqp://{user}@127.0.0.1:{}/%2f", self.ports.amqp)
     }
 
-    pub(crate) fn url(&self, user: &str) -> String {
-        format!("amqp://{user}@127.0.0.1:{}/%2f", self.ports.amqp)
+    /// Where it listens for AMQP.
+    pub fn port(&self) -> u16 {
+        self.ports.amqp
     }
 
     fn log(&self) -> String {
@@ -123,34 +124,4 @@ fn environment(command: &mut Command, folder: &Path, ports: Ports) {
         .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
         .env("ERL_EPMD_PORT", ports.names.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1");
-}
-
-impl Group {
-    fn spawn(mut command: Command, log: &Path) -> Self {
-        let log = std::fs::File::create(log).unwrap();
-        command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; `make tools` installs it")))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let group = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.0.wait();
-    }
-}
-
-/// Taken together, so that they differ.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let taken = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    taken.map(|listener| listener.local_addr().unwrap().port())
-}
-
-fn wait_for_port(port: u16, log: impl Fn() -> String) {
-    let deadline = Instant::now() + STARTED_WITHIN;
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        assert!(Instant::now() < deadline, "nothing listens on port {port}: {}", log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -1,0 +1,189 @@
+//! The parts, the load, and the proof.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use runtime::SystemClock;
+use simulator::ledger::Ledger;
+use simulator::load::{LoadConfig, LoadError, LoadReport, Pace, run};
+use testing::proxy::Proxy;
+use testing::rabbitmq::Node;
+use testing::{eventually, free_port};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{DEADLINE, Installation, Server};
+use crate::nothing_lost::joined;
+use crate::truth::compare_when;
+
+/// New events are made for so long in each round; then each is sent until it is acknowledged.
+const ROUND: Duration = Duration::from_secs(4);
+/// Webhooks acknowledged before something breaks, so that it breaks in the middle.
+const BEFORE: u64 = 200;
+
+const LANES: u16 = 2;
+
+/// Every part in a process of its own, and proxies where connections are broken.
+pub(crate) struct Parts {
+    pub(crate) installation: Installation,
+    pub(crate) node: Node,
+    /// Between ingest and processors on one side and the broker on the other.
+    pub(crate) to_broker: Proxy,
+    /// Between processors and ClickHouse.
+    pub(crate) to_store: Proxy,
+    pub(crate) engine: Option<Server>,
+    pub(crate) ingest: Option<Server>,
+    pub(crate) processors: Vec<Server>,
+    _board: Server,
+    ingest_admin: u16,
+    ledgers: Vec<PathBuf>,
+}
+
+/// A load that goes on until all of it is acknowledged.
+pub(crate) struct Load {
+    running: JoinHandle<Result<LoadReport, LoadError>>,
+}
+
+impl Parts {
+    pub(crate) async fn start() -> Self {
+        let installation = Installation::new(&format!(
+            "[queue]\nkind = \"rabbitmq\"\nurl = {{ env = \"AMQP_URL\" }}\nlanes = {LANES}\n\n\
+             [processor]\nlinger_ms = 100\nretry_delay_ms_max = 1000\n"
+        ));
+        let node = Node::start();
+        let to_broker = Proxy::to(node.port()).await;
+        let to_store = Proxy::to(installation.clickhouse).await;
+        let engine = installation.start("engine run", &[]);
+        let board = installation.start("board", &[]);
+        let mut parts = Self {
+            installation,
+            node,
+            to_broker,
+            to_store,
+            engine: Some(engine),
+            ingest: None,
+            processors: Vec::new(),
+            _board: board,
+            ingest_admin: free_port(),
+            ledgers: Vec::new(),
+        };
+        parts.start_ingest();
+        parts.start_processor();
+        parts.start_processor();
+        eventually("webhooks can be accepted", async || parts.ingest_is_ready().await).await;
+        parts
+    }
+
+    pub(crate) fn start_engine(&mut self) {
+        self.engine = Some(self.installation.start("engine run", &[]));
+    }
+
+    pub(crate) fn start_ingest(&mut self) {
+        let admin = format!("127.0.0.1:{}", self.ingest_admin);
+        let env = [("AMQP_URL", &*self.amqp_url()), ("TILLWATCH_ADMIN__LISTEN", &admin)];
+        let env = [env.as_slice(), &[("TILLWATCH_INGEST__PUBLISH_TIMEOUT_MS", "2000")]].concat();
+        self.ingest = Some(self.installation.start("ingest", &env));
+    }
+
+    pub(crate) fn start_processor(&mut self) {
+        let admin = format!("127.0.0.1:{}", free_port());
+        let store = format!("http://127.0.0.1:{}", self.to_store.port());
+        let env = [
+            ("AMQP_URL", &*self.amqp_url()),
+            ("TILLWATCH_ADMIN__LISTEN", &admin),
+            ("TILLWATCH_STORE__KIND", "clickhouse"),
+            ("TILLWATCH_STORE__URL", &store),
+        ];
+        self.processors.push(self.installation.start("process", &env));
+    }
+
+    fn amqp_url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f?heartbeat=2", self.to_broker.port())
+    }
+
+    /// Starts a load and returns when it is well under way.
+    pub(crate) async fn load(&mut self) -> Load {
+        let ledger = self.installation.path(&format!("ledger-{}.jsonl", self.ledgers.len()));
+        let target = self.installation.target();
+        let mut load = LoadConfig::new(self.ledgers.len() as u64, target, self.installation.sources());
+        load.pace = Pace::FlatOut;
+        load.connections = 16;
+        load.warm_up = Duration::ZERO;
+        load.duration = ROUND;
+        load.duplicate_share = 0.05;
+        load.retry = true;
+        load.drain = 3 * DEADLINE;
+        load.request_timeout = Duration::from_secs(5);
+        load.ledger = Some(ledger.clone());
+        self.ledgers.push(ledger);
+        let before = self.accepted().await;
+        let running = tokio::spawn(run(load, Arc::new(SystemClock), CancellationToken::new()));
+        eventually("webhooks are accepted", async || self.accepted().await > before + BEFORE).await;
+        Load { running }
+    }
+
+    /// Waits until webhooks are accepted again, and says how long that took.
+    pub(crate) async fn recovers(&self, what: &str) {
+        let (mended, before) = (Instant::now(), self.accepted().await);
+        eventually(what, async || self.accepted().await > before).await;
+        eprintln!("{what}: webhooks are accepted again after {} ms", mended.elapsed().as_millis());
+    }
+
+    /// The load ends, and all that was ever acknowledged is stored once.
+    pub(crate) async fn all_is_stored(&self, what: &str, load: Load) {
+        let report = load.running.await.unwrap().unwrap();
+        assert_eq!(report.events, report.acknowledged_events, "{what}: not all was acknowledged: {report}");
+        let ended = Instant::now();
+        let ledger: Ledger = joined(&self.installation, &self.ledgers);
+        compare_when(&self.installation, &ledger, async || self.queues_are_empty().await).await;
+        eprintln!(
+            "{what}: {} events stored and counted once, {} ms after the last was acknowledged",
+            ledger.events.len(),
+            ended.elapsed().as_millis()
+        );
+    }
+
+    /// Webhooks answered 200 since ingest started; 0 while it is away.
+    async fn accepted(&self) -> u64 {
+        let Some(text) = self.ingest_admin("/metrics").await else { return 0 };
+        let lines = text.lines().filter(|line| {
+            line.starts_with("tillwatch_ingest_requests_total{") && line.contains("answer=\"accepted\"")
+        });
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    pub(crate) async fn ingest_is_ready(&self) -> bool {
+        self.ingest_admin("/ready").await.is_some()
+    }
+
+    /// What ingest's admin port answers, if that is 200.
+    async fn ingest_admin(&self, path: &str) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}{path}", self.ingest_admin);
+        let reply = reqwest::Client::builder().build().unwrap().get(url).send().await.ok()?;
+        if reply.status() == 200 { reply.text().await.ok() } else { None }
+    }
+
+    /// Whether nothing lies ready in any queue; what processors have in hand is not counted.
+    async fn queues_are_empty(&self) -> bool {
+        let url = self.node.url("guest:guest");
+        let Ok(connection) = Connection::connect(&url, ConnectionProperties::default()).await else {
+            return false;
+        };
+        let lanes = (0..LANES).map(|lane| lane.to_string());
+        let others = ["alone", "retry.10s", "retry.60s", "retry.600s", "dead"].map(str::to_owned);
+        for queue in lanes.chain(others) {
+            let channel = connection.create_channel().await.unwrap();
+            let name = format!("tillwatch.webhooks.{queue}");
+            let passive = QueueDeclareOptions::durable().passive();
+            let declared = channel.queue_declare(name.into(), passive, FieldTable::default()).await;
+            if declared.is_ok_and(|queue| queue.message_count() > 0) {
+                return false;
+            }
+        }
+        true
+    }
+}
