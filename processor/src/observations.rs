@@ -125,6 +125,6 @@ impl Observations {
 
     /// The queue could not be read.
     pub(crate) fn receive_failed(&self, error: &dyn std::error::Error) {
-        warn!(%error, cause = error.source().map(tracing::field::display), "the queue could not be read; trying again");
+        warn!(error = runtime::chain(error), "the queue could not be read; trying again");
     }
 }

@@ -1,6 +1,7 @@
 //! A private RabbitMQ node: on free ports, in a folder of its own, gone with the test. Its name server (epmd) too is a
 //! child of ours: one that RabbitMQ starts would outlive it.
 
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -67,6 +68,11 @@ impl Node {
             std::thread::sleep(Duration::from_millis(50));
         }
         *self.broker.lock().unwrap() = None;
+        // A process that was killed listens for a moment yet.
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.amqp)).is_ok() {
+            assert!(Instant::now() < deadline, "the broker is still there");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Runs `rabbitmqctl` against the node.

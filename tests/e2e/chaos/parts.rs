@@ -4,9 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
 use runtime::SystemClock;
 use simulator::ledger::Ledger;
 use simulator::load::{LoadConfig, LoadError, LoadReport, Pace, run};
@@ -85,7 +82,12 @@ impl Parts {
     pub(crate) fn start_ingest(&mut self) {
         let admin = format!("127.0.0.1:{}", self.ingest_admin);
         let env = [("AMQP_URL", &*self.amqp_url()), ("TILLWATCH_ADMIN__LISTEN", &admin)];
-        let env = [env.as_slice(), &[("TILLWATCH_INGEST__PUBLISH_TIMEOUT_MS", "2000")]].concat();
+        // Between two heartbeats the queues are empty.
+        let more = [
+            ("TILLWATCH_INGEST__PUBLISH_TIMEOUT_MS", "2000"),
+            ("TILLWATCH_INGEST__HEARTBEAT_INTERVAL_MS", "4000"),
+        ];
+        let env = [env.as_slice(), &more].concat();
         self.ingest = Some(self.installation.start("ingest", &env));
     }
 
@@ -126,11 +128,11 @@ impl Parts {
         Load { running }
     }
 
-    /// Waits until webhooks are accepted again, and says how long that took.
+    /// Waits until the broker confirms again what is published, webhooks or heartbeats, and says how long that took.
     pub(crate) async fn recovers(&self, what: &str) {
-        let (mended, before) = (Instant::now(), self.accepted().await);
-        eventually(what, async || self.accepted().await > before).await;
-        eprintln!("{what}: webhooks are accepted again after {} ms", mended.elapsed().as_millis());
+        let (mended, before) = (Instant::now(), self.confirmed().await);
+        eventually(what, async || self.confirmed().await > before).await;
+        eprintln!("{what}: the broker confirms again after {} ms", mended.elapsed().as_millis());
     }
 
     /// The load ends, and all that was ever acknowledged is stored once.
@@ -139,7 +141,7 @@ impl Parts {
         assert_eq!(report.events, report.acknowledged_events, "{what}: not all was acknowledged: {report}");
         let ended = Instant::now();
         let ledger: Ledger = joined(&self.installation, &self.ledgers);
-        compare_when(&self.installation, &ledger, async || self.queues_are_empty().await).await;
+        compare_when(&self.installation, &ledger, async || self.queues_are_empty()).await;
         eprintln!(
             "{what}: {} events stored and counted once, {} ms after the last was acknowledged",
             ledger.events.len(),
@@ -149,10 +151,17 @@ impl Parts {
 
     /// Webhooks answered 200 since ingest started; 0 while it is away.
     async fn accepted(&self) -> u64 {
+        self.sum("tillwatch_ingest_requests_total{", "answer=\"accepted\"").await
+    }
+
+    /// Records that the broker confirmed since ingest started; 0 while it is away.
+    async fn confirmed(&self) -> u64 {
+        self.sum("tillwatch_queue_published_records_total", "").await
+    }
+
+    async fn sum(&self, metric: &str, with: &str) -> u64 {
         let Some(text) = self.ingest_admin("/metrics").await else { return 0 };
-        let lines = text.lines().filter(|line| {
-            line.starts_with("tillwatch_ingest_requests_total{") && line.contains("answer=\"accepted\"")
-        });
+        let lines = text.lines().filter(|line| line.starts_with(metric) && line.contains(with));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
@@ -167,23 +176,9 @@ impl Parts {
         if reply.status() == 200 { reply.text().await.ok() } else { None }
     }
 
-    /// Whether nothing lies ready in any queue; what processors have in hand is not counted.
-    async fn queues_are_empty(&self) -> bool {
-        let url = self.node.url("guest:guest");
-        let Ok(connection) = Connection::connect(&url, ConnectionProperties::default()).await else {
-            return false;
-        };
-        let lanes = (0..LANES).map(|lane| lane.to_string());
-        let others = ["alone", "retry.10s", "retry.60s", "retry.600s", "dead"].map(str::to_owned);
-        for queue in lanes.chain(others) {
-            let channel = connection.create_channel().await.unwrap();
-            let name = format!("tillwatch.webhooks.{queue}");
-            let passive = QueueDeclareOptions::durable().passive();
-            let declared = channel.queue_declare(name.into(), passive, FieldTable::default()).await;
-            if declared.is_ok_and(|queue| queue.message_count() > 0) {
-                return false;
-            }
-        }
-        true
+    /// Whether nothing lies in any queue, processors' hands included.
+    fn queues_are_empty(&self) -> bool {
+        let queues = self.node.ctl(&["list_queues", "messages", "--no-table-headers"]);
+        queues.lines().all(|messages| messages.trim() == "0")
     }
 }

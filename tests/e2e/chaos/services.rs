@@ -29,7 +29,7 @@ async fn whatever_becomes_of_the_services_nothing_acknowledged_is_lost() {
     parts.all_is_stored("ClickHouse killed -9", load).await;
 
     let load = parts.load().await;
-    parts.to_store.set(Weather::Slow(Duration::from_millis(200)));
+    parts.to_store.set(Weather::Slow(Duration::from_millis(50)));
     parts.all_is_stored("ClickHouse slow", load).await;
     parts.to_store.set(Weather::Fair);
 

@@ -4,8 +4,10 @@ use rand::RngExt as _;
 use std::time::Duration;
 
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// A broker that is back is found soon: an attempt costs next to nothing, and webhooks wait.
+///
 /// Doubles with each failure; half of each pause is random, so that many clients of one broker that was restarted do
 /// not all come at once.
 #[derive(Debug)]

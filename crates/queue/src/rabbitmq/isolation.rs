@@ -1,11 +1,12 @@
 //! What becomes of a message that cannot be handled like the others.
 //!
-//! The broker delivers a message again when the processor that had it is gone, and counts how often
-//! (`x-delivery-count`). Most of what comes back was only near the cause, so nothing is given up for it:
+//! The broker delivers a message again when the processor that had it, or the connection, or the broker itself was gone,
+//! and counts how often (`x-delivery-count`; a restart of RabbitMQ 3.10 counts twice). Most of what comes back was only
+//! near the cause, so nothing is given up for it:
 //!
 //! 1. A message that came back to its lane [`CAME_BACK_MAX`] times goes, as it is, to the queue `alone`.
 //! 2. From there one message at a time is processed, with nothing else under way: if that ends a processor, it was this
-//!    one. A frame that came back [`CAME_BACK_MAX`] times is split; a single record rests for a growing while in one of the
+//!    one. A frame that came back [`CAME_BACK_ALONE_MAX`] times is split; a single record rests for a growing while in one of the
 //!    `retry` queues and then is tried alone again.
 //! 3. A record that failed after every rest is dead: it goes to the queue `dead` with reason and history.
 //!
@@ -22,8 +23,11 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How often a message may come back before it is taken out of its lane, and before what is alone has failed.
-pub const CAME_BACK_MAX: u64 = 2;
+/// How often a message may come back before it is taken out of its lane: two restarts of the broker in a row are no
+/// reason yet.
+pub const CAME_BACK_MAX: u64 = 5;
+/// How often before what is taken alone has failed.
+pub const CAME_BACK_ALONE_MAX: u64 = 3;
 
 /// Header: how often the message failed alone.
 pub const FAILURES_HEADER: &str = "x-tillwatch-failures";
@@ -68,7 +72,7 @@ impl Delivered {
         match records {
             Err(error @ FrameError::Version(_)) => self.failed(topology, error.to_string()),
             Err(error) => self.moved(topology.dead_letters(), vec![self.body.clone()], 0, error.to_string()),
-            Ok(records) if came_back < CAME_BACK_MAX => Fate::Process(records),
+            Ok(records) if came_back < self.came_back_max() => Fate::Process(records),
             Ok(_) if !self.is_alone => {
                 let reason = format!("came back {came_back} times without being stored");
                 self.moved(topology.alone(), vec![self.body.clone()], self.failures(), reason)
@@ -79,6 +83,10 @@ impl Delivered {
             }
             Ok(_) => self.failed(topology, format!("came back {came_back} times alone without being stored")),
         }
+    }
+
+    fn came_back_max(&self) -> u64 {
+        if self.is_alone { CAME_BACK_ALONE_MAX } else { CAME_BACK_MAX }
     }
 
     fn is_frame(&self) -> bool {
@@ -192,24 +200,24 @@ mod tests {
     }
 
     #[test]
-    fn what_came_back_once_is_processed_and_then_it_is_taken_alone_whole() {
-        for came_back in [0, 1] {
+    fn what_came_back_a_few_times_is_processed_and_then_it_is_taken_alone_whole() {
+        for came_back in [0, 4] {
             let message = delivered(framed(&[b"a", b"b"]), false, came_back, FieldTable::default());
             assert!(matches!(message.fate(&topology()), Fate::Process(records) if records == ["a", "b"]));
         }
         let frame = framed(&[b"a", b"b"]);
-        let moved = moved(delivered(frame.clone(), false, 2, FieldTable::default()));
+        let moved = moved(delivered(frame.clone(), false, 5, FieldTable::default()));
         assert_eq!((moved.to.as_str(), moved.are_frames, moved.bodies), ("q.alone", true, vec![frame]));
     }
 
     #[test]
     fn a_frame_that_fails_alone_is_split_and_a_record_rests_longer_and_longer_until_it_is_dead() {
-        let parts = moved(delivered(framed(&[b"a", b"b"]), true, 2, FieldTable::default()));
+        let parts = moved(delivered(framed(&[b"a", b"b"]), true, 3, FieldTable::default()));
         assert_eq!((parts.to.as_str(), parts.are_frames), ("q.alone", false));
         assert_eq!(parts.bodies, ["a", "b"]);
         let mut headers = parts.headers;
         for to in ["q.retry.10s", "q.retry.60s", "q.retry.600s", "q.dead"] {
-            let moved = moved(delivered(Bytes::from("a"), true, 2, headers));
+            let moved = moved(delivered(Bytes::from("a"), true, 3, headers));
             assert_eq!((moved.to.as_str(), moved.bodies), (to, vec![Bytes::from("a")]));
             headers = moved.headers;
         }
