@@ -3,6 +3,8 @@
 
 # The version is rust-toolchain.toml's; a test keeps them equal.
 FROM rust:1.95.0-slim-bookworm AS build
+# As it is: rust-toolchain.toml would have rustup fetch what only developers need.
+ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /src
 COPY . .
 # What cargo fetched and compiled stays in the builder's cache, so the binary is copied out of it.

@@ -102,12 +102,19 @@ fn broker_config(config: &Config, instance: &str) -> anyhow::Result<BrokerConfig
 }
 
 fn publish_config(config: &Config) -> PublishConfig {
+    let default = PublishConfig::default();
     PublishConfig {
         framing: config.queue.framing,
+        // One record each: so many are on their way as a frame holds.
+        unconfirmed_max: if config.queue.framing {
+            default.unconfirmed_max
+        } else {
+            default.frame_records_max
+        },
         in_flight_bytes_max: config.queue.in_flight_bytes_max,
         record_bytes_max: config.record_bytes_max(),
         answer_timeout: Duration::from_millis(config.ingest.publish_timeout_ms),
-        ..PublishConfig::default()
+        ..default
     }
 }
 

@@ -1,11 +1,7 @@
 //! What is shipped to run Tillwatch in containers, read by the programs that will read it: Compose, kustomize and
 //! Kubernetes' schemas, a linter of Dockerfiles, ClickHouse, RabbitMQ. No container is started.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "in a test they are the failure"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test they are the failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -52,7 +48,8 @@ fn python(program: &str) -> Command {
 
 /// What it printed; it must have succeeded.
 fn answer(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let Output { status, stdout, stderr } =
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
     stdout.into_owned()
@@ -75,7 +72,8 @@ mod environment {
     pub(crate) fn filled_in() -> BTreeMap<String, String> {
         let example = text("deploy/.env.example");
         let names = example.lines().filter_map(|line| line.strip_suffix('='));
-        let filled: BTreeMap<_, _> = names.map(|name| (name.to_owned(), format!("value0of0{name}"))).collect();
+        let filled: BTreeMap<_, _> =
+            names.map(|name| (name.to_owned(), format!("value0of0{name}"))).collect();
         assert!(filled.len() > 4, "{filled:?}");
         filled
     }
@@ -88,7 +86,14 @@ mod compose {
     pub(crate) fn read(files: &[&str], env: &BTreeMap<String, String>) -> Result<Value, String> {
         let mut command = validator("docker-compose");
         // Nothing from outside: neither variables nor an `.env` that lies there.
-        command.env_clear().envs(env).args(["--project-directory", ROOT, "--env-file", "/dev/null", "--profile", "*"]);
+        command.env_clear().envs(env).args([
+            "--project-directory",
+            ROOT,
+            "--env-file",
+            "/dev/null",
+            "--profile",
+            "*",
+        ]);
         command.args(files.iter().flat_map(|file| ["--file", file])).args(["config", "--format", "json"]);
         let Output { status, stdout, stderr } = command.output().unwrap();
         if status.success() {
@@ -114,7 +119,8 @@ fn environment_of(service: &Value) -> BTreeMap<String, String> {
 fn assert_pinned(image: &str) {
     let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
     let tag = name.rsplit('/').next().unwrap().split_once(':').map(|(_, tag)| tag);
-    let has_version = tag.is_some_and(|tag| tag != "latest" && tag.starts_with(|first: char| first.is_ascii_digit()));
+    let has_version =
+        tag.is_some_and(|tag| tag != "latest" && tag.starts_with(|first: char| first.is_ascii_digit()));
     let has_digest = digest.is_some_and(|digest| digest.starts_with("sha256:") && digest.len() == 71);
     assert!(has_version || has_digest, "{image} is not pinned");
 }
@@ -133,7 +139,16 @@ fn seconds(duration: &str) -> u64 {
 fn compose_takes_the_files() {
     let one: Vec<_> = compose::services(COMPOSE).into_keys().collect();
     let expected = [
-        "alert", "board", "check", "clickhouse", "grafana", "ingest", "migrate", "otel-collector", "process", "rabbitmq",
+        "alert",
+        "board",
+        "check",
+        "clickhouse",
+        "grafana",
+        "ingest",
+        "migrate",
+        "otel-collector",
+        "process",
+        "rabbitmq",
     ];
     assert_eq!(one, expected);
     let cluster = compose::services(CLUSTER);
@@ -215,7 +230,9 @@ fn containers_may_do_little() {
 
 #[test]
 fn there_is_time_to_drain() {
-    let drain = Config::parse(&text("deploy/tillwatch.toml"), Path::new("x")).unwrap().shutdown.drain_timeout_ms / 1000;
+    let drain =
+        Config::parse(&text("deploy/tillwatch.toml"), Path::new("x")).unwrap().shutdown.drain_timeout_ms
+            / 1000;
     for (name, service) in compose::services(COMPOSE) {
         if service["image"].as_str().unwrap().starts_with("tillwatch:") {
             assert!(seconds(service["stop_grace_period"].as_str().unwrap()) >= drain + 5, "{name}");
@@ -269,7 +286,10 @@ fn no_password_has_a_default() {
             env.remove(name);
             env.extend(without);
             let error = compose::read(CLUSTER, &env).expect_err(name);
-            assert!(error.contains(name.as_str()) && error.contains("copy deploy/.env.example to .env"), "{error}");
+            assert!(
+                error.contains(name.as_str()) && error.contains("copy deploy/.env.example to .env"),
+                "{error}"
+            );
         }
     }
 }
@@ -277,7 +297,10 @@ fn no_password_has_a_default() {
 #[test]
 fn a_password_is_known_to_those_who_need_it() {
     let who: BTreeMap<&str, &[&str]> = BTreeMap::from([
-        ("RABBITMQ_PASSWORD", ["check", "ingest", "process", "rabbitmq", "rabbitmq-2", "rabbitmq-3"].as_slice()),
+        (
+            "RABBITMQ_PASSWORD",
+            ["check", "ingest", "process", "rabbitmq", "rabbitmq-2", "rabbitmq-3"].as_slice(),
+        ),
         (
             "CLICKHOUSE_TILLWATCH_PASSWORD",
             &["alert", "board", "check", "clickhouse", "clickhouse-2", "migrate", "process"],
@@ -292,8 +315,10 @@ fn a_password_is_known_to_those_who_need_it() {
     let filled = environment::filled_in();
     assert_eq!(filled.keys().collect::<Vec<_>>(), who.keys().collect::<Vec<_>>());
     for (name, value) in &filled {
-        let knows = |service: &Value| environment_of(service).values().any(|text| text.contains(value.as_str()));
-        let known: Vec<_> = services.iter().filter(|(_, service)| knows(service)).map(|(name, _)| name).collect();
+        let knows =
+            |service: &Value| environment_of(service).values().any(|text| text.contains(value.as_str()));
+        let known: Vec<_> =
+            services.iter().filter(|(_, service)| knows(service)).map(|(name, _)| name).collect();
         assert_eq!(known, who[name.as_str()], "{name}");
     }
 }
@@ -307,7 +332,10 @@ fn tillwatch_takes_its_configuration() {
         Config::load(&file, Path::new("/var/lib/tillwatch"), env).unwrap()
     };
     let config = load(BTreeMap::new());
-    assert!(!config.ingest.listen.ip().is_loopback() && !config.admin.listen.ip().is_loopback(), "of the container");
+    assert!(
+        !config.ingest.listen.ip().is_loopback() && !config.admin.listen.ip().is_loopback(),
+        "of the container"
+    );
     assert_eq!(config.queue.kind, runtime::config::QueueKind::RabbitMq);
     assert_eq!(config.store.kind, runtime::config::StoreKind::ClickHouse);
     for (_, service) in compose::services(COMPOSE) {
@@ -342,11 +370,12 @@ fn check_finds_nothing_wrong() {
     std::fs::copy(path("demo/secrets/shop"), at("secrets/shop")).unwrap();
     std::fs::copy(path("deploy/tillwatch.toml"), at("tillwatch.toml")).unwrap();
     for files in [COMPOSE, CLUSTER] {
-        let services = compose::services(files);
+        let check = &compose::services(files)["check"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_tillwatch"));
-        let env = environment_of(&services["check"]);
-        command.args(strings(&services["check"]["command"])).env_clear().envs(env);
-        let said = answer(command.env("TILLWATCH_CONFIG", at("tillwatch.toml")).env("TILLWATCH_DATA_DIR", at("data")));
+        command.args(strings(&check["command"])).env_clear().envs(environment_of(check));
+        let said = answer(
+            command.env("TILLWATCH_CONFIG", at("tillwatch.toml")).env("TILLWATCH_DATA_DIR", at("data")),
+        );
         assert!(said.contains("fine: 1 sources"), "{said}");
     }
 }
@@ -356,8 +385,11 @@ fn the_image_is_built_from_what_it_gets_with_the_pinned_compiler() {
     answer(validator("hadolint").args(["Dockerfile", "deploy/otel-collector/Dockerfile"]));
     let dockerfile = text("Dockerfile");
     let toolchain = text("rust-toolchain.toml");
-    let version = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"');
-    assert!(dockerfile.contains(&format!("FROM rust:{version}-")), "rust-toolchain.toml says {version}");
+    let version =
+        toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"');
+    for place in [format!("FROM rust:{version}-"), format!("RUSTUP_TOOLCHAIN={version}\n")] {
+        assert!(dockerfile.contains(&place), "rust-toolchain.toml says {version}");
+    }
     let label = format!("org.opencontainers.image.version=\"{}\"", env!("CARGO_PKG_VERSION"));
     assert!(dockerfile.contains(&label), "without {label}");
     let image = format!("tillwatch:{}", env!("CARGO_PKG_VERSION"));
@@ -370,7 +402,7 @@ fn the_image_is_built_from_what_it_gets_with_the_pinned_compiler() {
     let manifest = text("Cargo.toml");
     let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
     let members = members.split('"').skip(1).step_by(2).map(|member| member.split('/').next().unwrap());
-    for needed in members.chain(["src", "rules", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"]) {
+    for needed in members.chain(["src", "rules", "Cargo.toml", "Cargo.lock"]) {
         assert!(sent.contains(needed), "{needed} is not sent to the builder");
     }
 }
@@ -442,9 +474,12 @@ fn pods_may_do_little() {
 fn deployments_are_probed_and_there_are_as_many_as_may_be() {
     let deployments = kubernetes::of_kind("Deployment");
     let named = |name: &str| deployments.iter().find(|each| each["metadata"]["name"] == name).unwrap();
-    for (name, ready) in
-        [("ingest", "/ready/ingest"), ("process", "/ready/processor"), ("alert", "/ready/alerting"), ("board", "/live")]
-    {
+    for (name, ready) in [
+        ("ingest", "/ready/ingest"),
+        ("process", "/ready/processor"),
+        ("alert", "/ready/alerting"),
+        ("board", "/live"),
+    ] {
         let container = &named(name)["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(strings(&container["args"]), [name]);
         assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/live", "{name}");
@@ -468,7 +503,8 @@ fn rabbitmq_takes_its_configuration() {
     let plugins = home.map(|home| home.join("plugins")).find(|plugins| plugins.is_dir()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rabbitmq.conf");
-    std::fs::write(&file, text("deploy/rabbitmq/tillwatch.conf") + &text("deploy/rabbitmq/cluster.conf")).unwrap();
+    std::fs::write(&file, text("deploy/rabbitmq/tillwatch.conf") + &text("deploy/rabbitmq/cluster.conf"))
+        .unwrap();
     let program = format!(
         "Schema = cuttlefish_schema:files(filelib:wildcard(\"{plugins}/rabbit-*/priv/schema/*.schema\")),
          Settings = cuttlefish_generator:map(Schema, cuttlefish_conf:file(\"{file}\")),
@@ -481,8 +517,10 @@ fn rabbitmq_takes_its_configuration() {
     let libraries = format!("{}/*/ebin", plugins.display());
     let mut erl = Command::new("sh");
     erl.args(["-c", &format!("exec erl -noinput -boot start_clean -pa {libraries} -eval \"$0\""), &program]);
-    let said = answer(erl.env("HOME", folder.path()));
-    for line in ["consumer_timeout 604800000", "disk_free_limit \"2GB\"", "queue_leader_locator <<\"balanced\">>"] {
+    let said = answer(erl.env("HOME", folder.path()).current_dir(folder.path()));
+    for line in
+        ["consumer_timeout 604800000", "disk_free_limit \"2GB\"", "queue_leader_locator <<\"balanced\">>"]
+    {
         assert!(said.contains(line), "without {line}: {said}");
     }
     let services = compose::services(CLUSTER);
@@ -553,13 +591,16 @@ fn clickhouse_takes_its_configuration() {
     let library = engine.trim().strip_prefix("the engine is there: ").unwrap();
     let services = compose::services(CLUSTER);
     let mut ask = python(ASK_CLICKHOUSE);
-    ask.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).envs(environment_of(&services["clickhouse-2"]));
+    ask.env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .envs(environment_of(&services["clickhouse-2"]));
     let questions = [
         "SELECT 'cluster', cluster, shard_num, replica_num, host_name, port FROM system.clusters",
         "SELECT 'macro', macro, substitution FROM system.macros",
         "SELECT 'user', name, auth_type FROM system.users WHERE name != 'default'",
         "SELECT 'may', user_name, access_type, database FROM system.grants \
-         WHERE user_name != 'default' AND access_type IN ('SELECT', 'INSERT', 'CREATE TABLE', 'CLUSTER', 'REMOTE')",
+         WHERE user_name != 'default' AND access_type IN ('SELECT', 'INSERT', 'CREATE TABLE', 'CLUSTER')",
+        "SELECT 'may', user_name, access_type, access_object FROM system.grants WHERE access_object = 'REMOTE'",
         "SELECT 'profile', profile_name, setting_name, value FROM system.settings_profile_elements \
          WHERE profile_name = 'grafana'",
     ];
@@ -579,16 +620,17 @@ fn clickhouse_takes_its_configuration() {
         "may\ttillwatch\tCLUSTER\t\\N",
         "may\ttillwatch\tCREATE TABLE\ttillwatch",
         "may\ttillwatch\tINSERT\ttillwatch",
-        "may\ttillwatch\tREMOTE\t\\N",
+        "may\ttillwatch\tREAD\tREMOTE",
         "may\ttillwatch\tSELECT\tsystem",
         "may\ttillwatch\tSELECT\ttillwatch",
+        "may\ttillwatch\tWRITE\tREMOTE",
         "profile\tgrafana\tmax_memory_usage\t4294967296",
         "profile\tgrafana\treadonly\t2",
         "user\tgrafana\t['plaintext_password']",
         "user\totel\t['plaintext_password']",
         "user\ttillwatch\t['plaintext_password']",
     ];
-    assert_eq!(answers.into_iter().collect::<Vec<_>>(), expected, "{said}");
+    assert_eq!(answers, BTreeSet::from(expected), "{said}");
 }
 
 /// No parser of Keeper's own is at hand: its file is held against what Compose and ClickHouse say of it.
@@ -599,12 +641,14 @@ keeper, cluster = (tree.parse(file).getroot() for file in sys.argv[1:3])
 servers = [[each.findtext('id'), each.findtext('hostname')] for each in keeper.iter('server')]
 nodes = [[each.findtext('host'), each.findtext('port')] for each in cluster.find('zookeeper')]
 print(json.dumps([servers, nodes, keeper.findtext('keeper_server/tcp_port')]))";
-    let said = answer(python(program).args(["deploy/clickhouse/keeper.xml", "deploy/clickhouse/cluster.xml"]));
-    let (servers, nodes, port): (Vec<(String, String)>, Vec<(String, String)>, String) =
-        serde_json::from_str(&said).unwrap();
+    type Pairs = Vec<(String, String)>;
+    let said =
+        answer(python(program).args(["deploy/clickhouse/keeper.xml", "deploy/clickhouse/cluster.xml"]));
+    let (servers, nodes, port): (Pairs, Pairs, String) = serde_json::from_str(&said).unwrap();
     let services = compose::services(CLUSTER);
     let keepers = services.iter().filter(|(name, _)| name.starts_with("keeper"));
-    let keepers: Vec<_> = keepers.map(|(name, service)| (environment_of(service)["KEEPER_ID"].clone(), name.clone())).collect();
+    let keepers: Vec<_> =
+        keepers.map(|(name, service)| (environment_of(service)["KEEPER_ID"].clone(), name.clone())).collect();
     assert_eq!(servers, keepers);
     assert_eq!(nodes, keepers.iter().map(|(_, name)| (name.clone(), port.clone())).collect::<Vec<_>>());
 }
@@ -624,21 +668,27 @@ fn collector_and_grafana_fit_the_rest() {
         }
     }
     for part in ["receivers", "processors", "exporters"] {
-        let unused: Vec<_> = collector[part].as_object().unwrap().keys().filter(|name| !used.contains(*name)).collect();
+        let unused: Vec<_> =
+            collector[part].as_object().unwrap().keys().filter(|name| !used.contains(*name)).collect();
         assert!(unused.is_empty(), "{unused:?}");
     }
     assert_eq!(collector["exporters"]["clickhouse"]["password"], "${env:CLICKHOUSE_OTEL_PASSWORD}");
     let asked = strings(&services["otel-collector"]["healthcheck"]["test"]).last().copied().unwrap();
-    assert_eq!(asked, format!("http://{}/", collector["extensions"]["health_check"]["endpoint"].as_str().unwrap()));
+    assert_eq!(
+        asked,
+        format!("http://{}/", collector["extensions"]["health_check"]["endpoint"].as_str().unwrap())
+    );
     let tillwatch = Config::parse(&text("deploy/tillwatch.toml"), Path::new("x")).unwrap();
     let received = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].as_str().unwrap();
     assert_eq!(tillwatch.telemetry.otlp_endpoint, received.replace("0.0.0.0", "http://otel-collector"));
 
-    let grafana = &yaml(&path("deploy/grafana/provisioning/datasources/clickhouse.yaml"))[0]["datasources"][0];
+    let grafana =
+        &yaml(&path("deploy/grafana/provisioning/datasources/clickhouse.yaml"))[0]["datasources"][0];
     let plugin = &environment_of(&services["grafana"])["GF_PLUGINS_PREINSTALL_SYNC"];
     assert_eq!(plugin.split_once('@').unwrap().0, grafana["type"].as_str().unwrap());
     let variable = grafana["secureJsonData"]["password"].as_str().unwrap().strip_prefix('$').unwrap();
     assert!(environment_of(&services["grafana"]).contains_key(variable));
-    let address = format!("http://{}:{}", grafana["jsonData"]["host"].as_str().unwrap(), grafana["jsonData"]["port"]);
+    let address =
+        format!("http://{}:{}", grafana["jsonData"]["host"].as_str().unwrap(), grafana["jsonData"]["port"]);
     assert_eq!(address, tillwatch.store.url);
 }

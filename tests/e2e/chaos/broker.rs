@@ -1,7 +1,5 @@
 //! The broker breaks, or the way to it.
 
-use std::time::Duration;
-
 use testing::proxy::Weather;
 
 use super::parts::Parts;
@@ -32,7 +30,7 @@ async fn whatever_becomes_of_the_broker_nothing_acknowledged_is_lost() {
     let load = parts.load().await;
     // What is published arrives, and its confirms do not.
     parts.to_broker.set(Weather::NoAnswers);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    testing::eventually("confirms are waited for", async || parts.unconfirmed().await > 0).await;
     parts.to_broker.set(Weather::Cut);
     parts.to_broker.set(Weather::Fair);
     parts.recovers("connections cut before the confirm").await;

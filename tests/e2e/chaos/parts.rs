@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{DEADLINE, Installation, Server};
 use crate::nothing_lost::joined;
-use crate::truth::compare_when;
+use crate::truth::{compare_when, number};
 
 /// New events are made for so long in each round; then each is sent until it is acknowledged.
 const ROUND: Duration = Duration::from_secs(4);
@@ -157,6 +157,16 @@ impl Parts {
     /// Records that the broker confirmed since ingest started; 0 while it is away.
     async fn confirmed(&self) -> u64 {
         self.sum("tillwatch_queue_published_records_total", "").await
+    }
+
+    /// Records that wait for the broker's confirm.
+    pub(crate) async fn unconfirmed(&self) -> u64 {
+        self.sum("tillwatch_queue_in_flight_records", "").await
+    }
+
+    /// Rows of facts in ClickHouse, copies included.
+    pub(crate) async fn stored(&self) -> u64 {
+        number(&self.installation, "SELECT count() FROM tillwatch.payment_events").await
     }
 
     async fn sum(&self, metric: &str, with: &str) -> u64 {

@@ -35,7 +35,8 @@ async fn whatever_becomes_of_the_services_nothing_acknowledged_is_lost() {
 
     let load = parts.load().await;
     parts.to_store.set(Weather::NoAnswers);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = parts.stored().await;
+    testing::eventually("an insert arrives", async || parts.stored().await > before).await;
     parts.to_store.set(Weather::Cut);
     parts.to_store.set(Weather::Fair);
     parts.all_is_stored("ClickHouse's answers lost", load).await;

@@ -41,6 +41,8 @@ struct State {
     in_flight_records: usize,
     in_flight_bytes: usize,
     closed: bool,
+    /// How many records the first message must hold to be of use to whoever waits; `None` if nobody does.
+    wanted: Option<usize>,
 }
 
 /// A message that is being filled or waits for a place on the way.
@@ -107,27 +109,35 @@ impl Lane {
         state.in_flight_records += 1;
         state.in_flight_bytes += bytes;
         state.push(payload, bytes, waiter, &self.limits);
+        let is_wanted = state.is_wanted();
         drop(state);
-        self.news.notify_one();
+        if is_wanted {
+            self.news.notify_one();
+        }
         Ok(told)
     }
 
-    /// The oldest message, as soon as there is one. Nothing is lost if the future is dropped.
-    pub(super) async fn next(&self) -> Message {
+    /// The oldest message, as soon as it holds so many records or can hold no more. Nothing is lost if the future is
+    /// dropped.
+    pub(super) async fn next(&self, records_min: usize) -> Message {
         loop {
-            if let Some(message) = self.take() {
+            if let Some(message) = self.take(records_min) {
                 return message;
             }
             self.news.notified().await;
         }
     }
 
-    fn take(&self) -> Option<Message> {
+    fn take(&self, records_min: usize) -> Option<Message> {
         let mut state = self.lock();
         state.forget_abandoned();
+        if !state.first_holds(records_min) {
+            // Another channel of this lane may want less.
+            state.wanted = Some(state.wanted.map_or(records_min, |wanted| wanted.min(records_min)));
+            return None;
+        }
         let message = state.waiting.pop_front()?.finish();
-        if !state.waiting.is_empty() {
-            // For the other channels of this lane.
+        if state.is_wanted() {
             self.news.notify_one();
         }
         Some(message)
@@ -136,7 +146,10 @@ impl Lane {
     /// A message that was taken and whose fate is not known goes back to the head: it is published again, which the
     /// store counts once, as long as somebody waits for it.
     pub(super) fn put_back(&self, message: Message) {
-        self.lock().waiting.push_front(Waiting::Ready(message));
+        let mut state = self.lock();
+        state.waiting.push_front(Waiting::Ready(message));
+        state.wanted = None;
+        drop(state);
         self.news.notify_one();
     }
 
@@ -215,6 +228,24 @@ impl State {
         }
     }
 
+    /// Whether the first message holds so many records, or is not filled any more.
+    fn first_holds(&self, records_min: usize) -> bool {
+        match self.waiting.front() {
+            Some(Waiting::Filling { frame, .. }) => self.waiting.len() > 1 || frame.records() >= records_min,
+            Some(Waiting::Ready(_)) => true,
+            None => false,
+        }
+    }
+
+    /// Whether somebody waits for what the first message is now; he is waited for no longer.
+    fn is_wanted(&mut self) -> bool {
+        let is_wanted = self.wanted.is_some_and(|records_min| self.first_holds(records_min));
+        if is_wanted {
+            self.wanted = None;
+        }
+        is_wanted
+    }
+
     /// Drops messages that nobody waits for any more: their senders were told that nothing is stored, and send again.
     fn forget_abandoned(&mut self) {
         while self.waiting.front().is_some_and(Waiting::is_abandoned) {
@@ -286,7 +317,7 @@ mod tests {
         for record in [b"1".as_slice(), b"2", b"3", b"4", &[7; 90], b"6"] {
             told.push(lane.admit(&[record]).unwrap());
         }
-        let frames = [lane.next().await, lane.next().await, lane.next().await, lane.next().await];
+        let frames = [lane.next(0).await, lane.next(0).await, lane.next(0).await, lane.next(0).await];
         assert_eq!(frames.each_ref().map(|frame| records(frame).len()), [3, 1, 1, 1]);
         assert_eq!(records(&frames[0]), ["1", "2", "3"]);
         for frame in frames {
@@ -302,7 +333,7 @@ mod tests {
     async fn without_framing_each_record_is_a_message_as_it_is() {
         let lane = lane(false);
         let _told = [lane.admit(&[b"a", b"b"]).unwrap(), lane.admit(&[b"c"]).unwrap()];
-        assert_eq!((lane.next().await.body, lane.next().await.body), ("ab".into(), "c".into()));
+        assert_eq!((lane.next(0).await.body, lane.next(0).await.body), ("ab".into(), "c".into()));
     }
 
     #[tokio::test]
@@ -313,7 +344,7 @@ mod tests {
         assert!(matches!(refused, PublishError::Overloaded { records: 10, bytes: 10 }), "{refused:?}");
         drop(told);
         let _told = lane.admit(&[b"y"]).unwrap();
-        assert_eq!((lane.in_flight(), records(&lane.next().await)), ((1, 1), vec![Bytes::from("y")]));
+        assert_eq!((lane.in_flight(), records(&lane.next(0).await)), ((1, 1), vec![Bytes::from("y")]));
     }
 
     #[tokio::test]
@@ -328,14 +359,31 @@ mod tests {
     async fn what_is_put_back_comes_first_and_is_counted_until_it_is_settled() {
         let lane = lane(true);
         let mut told = [b"1", b"2"].map(|record| lane.admit(&[record]).unwrap());
-        let message = lane.next().await;
+        let message = lane.next(0).await;
         let _later = lane.admit(&[b"3"]).unwrap();
         lane.put_back(message);
-        let again = lane.next().await;
+        let again = lane.next(0).await;
         assert_eq!((records(&again).len(), lane.in_flight()), (2, (3, 3)));
         lane.settle(again, &Err(PublishError::Nacked));
         assert_eq!(lane.in_flight(), (1, 1));
         assert!(matches!(told[0].try_recv().unwrap(), Err(PublishError::Nacked)));
+    }
+
+    #[tokio::test]
+    async fn a_frame_may_be_waited_for_until_it_holds_enough_or_can_hold_no_more() {
+        let lane = lane(true);
+        let mut told = vec![lane.admit(&[b"1"]).unwrap()];
+        let mut next = Box::pin(lane.next(2));
+        assert!(futures_util::poll!(&mut next).is_pending());
+        told.push(lane.admit(&[b"2"]).unwrap());
+        assert_eq!(records(&next.await), ["1", "2"]);
+        told.push(lane.admit(&[b"3"]).unwrap());
+        let mut next = Box::pin(lane.next(3));
+        assert!(futures_util::poll!(&mut next).is_pending());
+        // It does not fit with the one before.
+        told.push(lane.admit(&[&[4; 90]]).unwrap());
+        assert_eq!(records(&next.await), ["3"]);
+        assert_eq!(lane.next(0).await.records(), 1);
     }
 
     #[tokio::test]

@@ -34,13 +34,14 @@ pub(super) enum SendError {
 /// What one channel works with.
 #[derive(Debug)]
 pub(super) struct Sender {
-    pub(super) lane: Arc<Lane>,
-    pub(super) channel: Channel,
-    pub(super) connection: ConnectionStatus,
-    pub(super) link: Arc<Link>,
-    pub(super) unconfirmed_max: usize,
+    lane: Arc<Lane>,
+    channel: Channel,
+    connection: ConnectionStatus,
+    link: Arc<Link>,
+    unconfirmed_max: usize,
+    frame_records_max: usize,
     /// A broker that does not confirm for so long, and does not say that it is blocked, is taken for gone.
-    pub(super) silence_max: Duration,
+    silence_max: Duration,
 }
 
 /// Messages on their way, by number. Invariant: each of them is settled, or back in its lane when this is dropped.
@@ -63,6 +64,7 @@ impl Sender {
             connection: connection.clone(),
             link: Arc::clone(link),
             unconfirmed_max: config.unconfirmed_max,
+            frame_records_max: config.frame_records_max,
             silence_max: config.answer_timeout,
         }
     }
@@ -73,6 +75,7 @@ impl Sender {
         let mut confirms = FuturesUnordered::new();
         let mut number = 0;
         loop {
+            let on_their_way = confirms.len();
             tokio::select! {
                 biased;
                 Some((number, confirmed)) = confirms.next(), if !confirms.is_empty() => {
@@ -80,13 +83,18 @@ impl Sender {
                         return error;
                     }
                 }
-                message = self.lane.next(), if confirms.len() < self.unconfirmed_max => {
+                message = self.lane.next(self.records_min(on_their_way)), if on_their_way < self.unconfirmed_max => {
                     number += 1;
                     confirms.push(self.publish(number, message.body.clone(), message.is_frame));
                     unconfirmed.messages.insert(number, message);
                 }
             }
         }
+    }
+
+    /// The more is on its way, the fuller the next frame must be: the first leaves at once, and a crowd travels together.
+    fn records_min(&self, on_their_way: usize) -> usize {
+        self.frame_records_max * on_their_way / self.unconfirmed_max.max(1)
     }
 
     /// Publishes a message and waits for the broker's word.
