@@ -52,7 +52,9 @@ pub fn init_logs(config: &TelemetryConfig) -> anyhow::Result<()> {
 
 /// Reads a filter such as `info,ingest=debug`.
 pub(crate) fn log_filter(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(text)
+    // The client of the broker tells of every connection that ends; so does whoever used it, who knows what that means.
+    // A filter that names it has its way.
+    EnvFilter::try_new(format!("lapin=off,{text}"))
 }
 
 impl Telemetry {
@@ -146,4 +148,16 @@ fn trace_provider(config: &TelemetryConfig, resource: Resource) -> anyhow::Resul
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.trace_ratio))))
         .with_batch_exporter(exporter)
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_broker_s_client_is_silent_unless_it_is_named() {
+        assert_eq!(log_filter("info").unwrap().to_string(), "lapin=off,info");
+        assert_eq!(log_filter("info,lapin=warn").unwrap().to_string(), "lapin=warn,info");
+        assert!(log_filter("info,=").is_err());
+    }
 }
