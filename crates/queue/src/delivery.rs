@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use std::time::Duration;
 
-/// A place in the queue. A later delivery has a greater position, also after a restart; positions
-/// may have gaps.
+/// A place in the queue. A later delivery to one consumer has a greater position, and positions may have gaps. Those of
+/// the embedded log go on after a restart; RabbitMQ's are the consumer's own, and begin anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub(crate) u64);
 
@@ -26,8 +26,8 @@ impl std::fmt::Display for Position {
 pub struct Delivery {
     /// Where it stands; what [`Consumer::ack`](crate::Consumer::ack) takes.
     pub position: Position,
-    /// The bytes as published. A slice of the chunk it was read in (at most 1 MiB, or one record):
-    /// keeping it keeps that chunk in memory.
+    /// The bytes as published. A slice of the chunk or the frame it was read in (at most 1 MiB, or one record):
+    /// keeping it keeps all of that in memory.
     pub payload: Bytes,
 }
 

@@ -3,7 +3,7 @@
 //! Ingest [`publish`](Publisher::publish)es a record and answers its sender when that is done: the
 //! record is then durable. The processor [`receive`](Consumer::receive)s batches and
 //! [`ack`](Consumer::ack)s them when what they became is durable elsewhere. Everything not
-//! acknowledged is delivered again after a restart: at least once, in order.
+//! acknowledged is delivered again after a restart: at least once; the embedded log in order, RabbitMQ about so.
 //!
 //! [`Publisher`] and [`Consumer`] are the seam for kinds of queues: one variant each, dispatched by
 //! an exhaustive `match`: the [`embedded`] log, and [`rabbitmq`].

@@ -17,18 +17,13 @@ impl Group {
         command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; `make tools` installs it")))
     }
-
-    /// Stops it where it is, or lets it go on.
-    pub(crate) fn signal(&self, signal: Signal) {
-        let group = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
-        // It fails only if the group is gone.
-        let _ = kill_process_group(group, signal);
-    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.signal(Signal::KILL);
+        let group = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
+        // It fails only if the group is gone.
+        let _ = kill_process_group(group, Signal::KILL);
         let _ = self.0.wait();
     }
 }

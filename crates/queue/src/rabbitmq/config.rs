@@ -35,10 +35,8 @@ pub struct PublishConfig {
     pub frame_records_max: usize,
     /// Bytes of a frame; a longer record travels alone.
     pub frame_bytes_max: usize,
-    /// Messages of a channel that may be unconfirmed.
+    /// Messages of a lane that may be unconfirmed.
     pub unconfirmed_max: usize,
-    /// Channels of a lane.
-    pub channels_per_lane: usize,
     /// Records that may wait for their confirm, over all lanes; each lane has an equal share.
     pub in_flight_records_max: usize,
     /// Their payload bytes, likewise.
@@ -58,7 +56,6 @@ impl Default for PublishConfig {
             frame_records_max: 64,
             frame_bytes_max: 256 << 10,
             unconfirmed_max: 4,
-            channels_per_lane: 1,
             in_flight_records_max: 16_384,
             in_flight_bytes_max: 64 << 20,
             record_bytes_max: 8 << 20,

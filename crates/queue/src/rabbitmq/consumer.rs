@@ -94,11 +94,6 @@ impl Consumer {
         Ok(())
     }
 
-    /// Position of the last record received.
-    pub fn received_position(&self) -> u64 {
-        self.last_position
-    }
-
     async fn receive_or_fail(&mut self, limits: &BatchLimits) -> Result<Batch, BrokerError> {
         loop {
             match &mut self.connection {

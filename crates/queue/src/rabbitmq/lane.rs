@@ -20,7 +20,7 @@ pub(super) struct Lane {
     pub(super) queue: Arc<str>,
     limits: Limits,
     state: Mutex<State>,
-    /// One permit if something waits.
+    /// Tells the sender, of which there is one, that what it wants is here.
     news: Notify,
     /// Told when the last record in flight is settled.
     settled: Notify,
@@ -41,7 +41,7 @@ struct State {
     in_flight_records: usize,
     in_flight_bytes: usize,
     closed: bool,
-    /// How many records the first message must hold to be of use to whoever waits; `None` if nobody does.
+    /// How many records the first message must hold to be of use to the sender; `None` if it does not wait.
     wanted: Option<usize>,
 }
 
@@ -132,15 +132,10 @@ impl Lane {
         let mut state = self.lock();
         state.forget_abandoned();
         if !state.first_holds(records_min) {
-            // Another channel of this lane may want less.
-            state.wanted = Some(state.wanted.map_or(records_min, |wanted| wanted.min(records_min)));
+            state.wanted = Some(records_min);
             return None;
         }
-        let message = state.waiting.pop_front()?.finish();
-        if state.is_wanted() {
-            self.news.notify_one();
-        }
-        Some(message)
+        state.waiting.pop_front().map(Waiting::finish)
     }
 
     /// A message that was taken and whose fate is not known goes back to the head: it is published again, which the
@@ -237,7 +232,7 @@ impl State {
         }
     }
 
-    /// Whether somebody waits for what the first message is now; he is waited for no longer.
+    /// Whether the sender waits for what the first message is now; it is told once.
     fn is_wanted(&mut self) -> bool {
         let is_wanted = self.wanted.is_some_and(|records_min| self.first_holds(records_min));
         if is_wanted {

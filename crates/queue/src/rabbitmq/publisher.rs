@@ -191,9 +191,7 @@ impl Connector {
         let connection = connect(&self.broker, "publish").await?;
         self.topology.declare(&connection.create_channel().await?).await?;
         let mut senders = Vec::with_capacity(self.lanes.len());
-        for lane in
-            self.lanes.iter().flat_map(|lane| std::iter::repeat_n(lane, self.config.channels_per_lane))
-        {
+        for lane in &self.lanes {
             let channel = connection.create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             senders.push(Sender::new(lane, channel, connection.status(), &self.link, &self.config));
@@ -225,7 +223,10 @@ impl Session {
         };
         // What they had not confirmed is back in the lanes before anything else is published.
         sending.shutdown().await;
-        close(&self.connection).await;
+        // One that has ended is not waited for: webhooks wait for the next.
+        if ended.is_none() {
+            close(&self.connection).await;
+        }
         ended
     }
 }
