@@ -1,17 +1,13 @@
 //! Starts the real binary with its own folder and ports, and asks it things.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use payments::signature::{HmacKey, encode_base64};
 use runtime::{Clock as _, Config, SystemClock};
 use simulator::{SimulatedSource, Target};
 use tempfile::TempDir;
-
-/// No test waits longer for anything.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) use testing::{DEADLINE, eventually as until, eventually_within as until_within, free_port};
 
 /// One installation: a folder with configuration, secrets, rules and data, and the ports it uses.
 pub(crate) struct Installation {
@@ -220,25 +216,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Asks again and again until `condition` holds, or panics at the deadline.
-pub(crate) async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
-    until_within(DEADLINE, what, condition).await;
-}
-
-/// The same with a deadline of its own, for what takes its time by nature.
-pub(crate) async fn until_within(within: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + within;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "deadline: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// A port nobody listens on at the moment.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub(crate) fn copy_folder(from: &Path, to: &Path) {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use payments::{Heartbeat, QueueMessage, UnixMillis};
@@ -13,10 +12,8 @@ use runtime::telemetry::Telemetry;
 use runtime::{Health, Lifecycle, SystemClock};
 use store::Store;
 use tempfile::TempDir;
+pub(crate) use testing::{DEADLINE, eventually};
 use tokio::task::JoinHandle;
-
-/// How long anything may take before a test fails.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A Sunday, 03:07 UTC: when the tests' webhooks arrive.
 pub(crate) const NOW: i64 = 1_795_316_820_123;
@@ -70,13 +67,13 @@ impl Running {
     }
 
     pub(crate) async fn until_all_is_acknowledged(&self) {
-        eventually("everything is acknowledged", || self.waiting() == 0).await;
+        eventually("everything is acknowledged", async || self.waiting() == 0).await;
     }
 
     /// Waits until it says what keeps it from being ready, once it has started.
     pub(crate) async fn until_not_ready(&self) -> String {
         let trouble = || self.health.parts()["processor"].clone().err().filter(|why| why != "starting");
-        eventually("it is not ready", || trouble().is_some()).await;
+        eventually("it is not ready", async || trouble().is_some()).await;
         trouble().unwrap()
     }
 
@@ -106,16 +103,6 @@ fn log(directory: &TempDir) -> LogConfig {
     log.segment_bytes = 16 << 20;
     log.bytes_max = 64 << 20;
     log
-}
-
-/// Waits until `condition` holds.
-pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// A webhook of the merchant's checkout with one fact for each of `events`.

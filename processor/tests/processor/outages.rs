@@ -27,7 +27,7 @@ async fn an_outage_is_waited_for_with_one_batch_in_hand_and_the_rest_in_the_queu
     let running = Running::start(clickhouse.store(), 10, webhooks(200)).await;
     let why = running.until_not_ready().await;
     assert!(why.contains("TABLE_IS_READ_ONLY"), "{why}");
-    eventually("it is tried again and again", || clickhouse.asked(FACTS).len() > 20).await;
+    eventually("it is tried again and again", async || clickhouse.asked(FACTS).len() > 20).await;
     let asked = clickhouse.asked(FACTS);
     assert!(asked.iter().all(|insert| insert.rows == asked[0].rows), "the same batch, unchanged");
     assert_eq!((asked[0].count("evt_"), running.waiting()), (10, 200));
@@ -43,7 +43,7 @@ async fn what_is_being_inserted_is_finished_and_acknowledged_before_the_end() {
     let clickhouse =
         ClickHouse::start(|insert| if insert.table == FACTS { Reply::Held } else { Reply::Taken }).await;
     let running = Running::start(clickhouse.store(), 10, webhooks(10)).await;
-    eventually("the batch is on its way", || clickhouse.asked(FACTS).len() == 1).await;
+    eventually("the batch is on its way", async || clickhouse.asked(FACTS).len() == 1).await;
     running.tell_to_stop();
     clickhouse.release();
     running.until_all_is_acknowledged().await;

@@ -87,7 +87,7 @@ async fn facts_are_waited_for_while_the_tables_are_not_as_they_must_be() {
     let running = Running::start(clickhouse.store(), 100, webhooks(1..=2)).await;
     let why = running.until_not_ready().await;
     assert!(why.contains(FACTS), "{why}");
-    eventually("it is tried again", || clickhouse.asked(FACTS).len() > 6).await;
+    eventually("it is tried again", async || clickhouse.asked(FACTS).len() > 6).await;
     assert_eq!((running.waiting(), clickhouse.asked(PARKED).len()), (2, 0));
     clickhouse.says(|_| Reply::Taken);
     running.until_all_is_acknowledged().await;
@@ -120,7 +120,7 @@ async fn when_every_fact_is_refused_nothing_is_parked_and_all_is_waited_for() {
     let running = Running::start(clickhouse.store(), 200, webhooks(1..=200)).await;
     let why = running.until_not_ready().await;
     assert!(why.contains("payment_events_stored") && why.contains("VIOLATED_CONSTRAINT"), "{why}");
-    eventually("it is tried again", || clickhouse.asked(FACTS).len() > 130).await;
+    eventually("it is tried again", async || clickhouse.asked(FACTS).len() > 130).await;
     assert_eq!(
         (running.waiting(), clickhouse.asked(PARKED).len(), clickhouse.asked(WEBHOOKS).len()),
         (200, 0, 0)

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use tempfile::TempDir;
+pub(crate) use testing::{DEADLINE, eventually};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_store-engine");
-
-/// How long anything may take before a test fails.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running engine. Killed when dropped.
 pub(crate) struct Engine {
@@ -144,14 +142,4 @@ pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
-}
-
-/// Waits until `condition` holds.
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }

@@ -3,17 +3,14 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use payments::{Envelope, Heartbeat, Kind, Outcome, PaymentEvent, Provider, QueueMessage, UnixMillis};
 use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, WebhookRow};
 use store::{Retention, Store};
 use tempfile::TempDir;
+pub(crate) use testing::{DEADLINE, eventually};
 use uuid::Uuid;
-
-/// How long anything may take before a test fails.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(crate) const RETENTION: Retention = Retention {
     webhooks_days: 90,
@@ -205,14 +202,4 @@ pub(crate) fn envelope(
         QueueMessage::Webhook(envelope) => envelope,
         QueueMessage::Heartbeat(_) => unreachable!("kind 1 is a webhook"),
     }
-}
-
-/// Waits until `condition` holds.
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
