@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,6 +31,7 @@ pub enum Weather {
 pub struct Proxy {
     address: SocketAddr,
     weather: Arc<watch::Sender<Weather>>,
+    held_back: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
@@ -39,13 +41,19 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let weather = Arc::new(watch::Sender::new(Weather::Fair));
-        let shared = Arc::clone(&weather);
+        let held_back = Arc::new(AtomicU64::new(0));
+        let (shared, counter) = (Arc::clone(&weather), Arc::clone(&held_back));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, port, shared.subscribe()));
+                tokio::spawn(carry(client, port, shared.subscribe(), Arc::clone(&counter)));
             }
         });
-        Self { address, weather, accepting }
+        Self { address, weather, held_back, accepting }
+    }
+
+    /// How many pieces the weather has ever kept from arriving at once.
+    pub fn held_back(&self) -> u64 {
+        self.held_back.load(Ordering::Relaxed)
     }
 
     /// Where clients connect to.
@@ -66,7 +74,12 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(client: TcpStream, port: u16, mut weather: watch::Receiver<Weather>) {
+async fn carry(
+    client: TcpStream,
+    port: u16,
+    mut weather: watch::Receiver<Weather>,
+    held_back: Arc<AtomicU64>,
+) {
     if *weather.borrow() == Weather::Cut {
         return;
     }
@@ -77,8 +90,8 @@ async fn carry(client: TcpStream, port: u16, mut weather: watch::Receiver<Weathe
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     let (there, back) = (weather.clone(), weather.clone());
     tokio::select! {
-        () = pass(from_client, to_server, there, false) => {}
-        () = pass(from_server, to_client, back, true) => {}
+        () = pass(from_client, to_server, there, false, &held_back) => {}
+        () = pass(from_server, to_client, back, true, &held_back) => {}
         _ = weather.wait_for(|weather| *weather == Weather::Cut) => {}
     }
 }
@@ -89,6 +102,7 @@ async fn pass(
     mut to: OwnedWriteHalf,
     mut weather: watch::Receiver<Weather>,
     is_answer: bool,
+    held_back: &AtomicU64,
 ) {
     let mut piece = vec![0; 64 << 10];
     loop {
@@ -98,6 +112,9 @@ async fn pass(
             Weather::NoAnswers => !is_answer,
             Weather::Silent | Weather::Cut => false,
         };
+        if !arrives(&weather.borrow()) {
+            held_back.fetch_add(1, Ordering::Relaxed);
+        }
         // What was held back arrives when the weather changes, as retransmitted segments do.
         let Ok(now) = weather.wait_for(arrives).await.map(|weather| *weather) else { return };
         if let Weather::Slow(delay) = now {
@@ -143,6 +160,7 @@ mod tests {
         assert!(says(&mut client, b"hi").await);
         proxy.set(Weather::Silent);
         assert!(!says(&mut client, b"yo").await);
+        assert_eq!(proxy.held_back(), 1);
         proxy.set(Weather::Fair);
         let mut late = [0; 2];
         soon("what was held back", client.read_exact(&mut late)).await.unwrap();
