@@ -6,7 +6,7 @@
 //! acknowledged is delivered again after a restart: at least once; the embedded log in order, RabbitMQ about so.
 //!
 //! [`Publisher`] and [`Consumer`] are the seam for kinds of queues: one variant each, dispatched by
-//! an exhaustive `match`: the [`embedded`] log, and [`rabbitmq`].
+//! an exhaustive `match`: the [`embedded`] log, and [`rabbitmq`], to publish with a [`spool`] or without.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -30,6 +30,7 @@ mod delivery;
 pub mod embedded;
 mod error;
 pub mod rabbitmq;
+pub mod spool;
 
 pub use delivery::{Batch, BatchLimits, Delivery, Position};
 pub use embedded::LogConfig;
@@ -44,6 +45,8 @@ pub enum Publisher {
     Embedded(embedded::Publisher),
     /// RabbitMQ's queues.
     RabbitMq(rabbitmq::Publisher),
+    /// RabbitMQ's queues, and a log on local disk for when they do not confirm.
+    Spooled(spool::Publisher),
 }
 
 /// Where records come out: of the embedded log one at a time, of RabbitMQ any number.
@@ -78,7 +81,8 @@ impl Publisher {
     ) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
         match self {
             Self::Embedded(publisher) => Either::Left(publisher.publish(payload)),
-            Self::RabbitMq(publisher) => Either::Right(publisher.publish(lane, payload)),
+            Self::RabbitMq(publisher) => Either::Right(Either::Left(publisher.publish(lane, payload))),
+            Self::Spooled(publisher) => Either::Right(Either::Right(publisher.publish(lane, payload))),
         }
     }
 
@@ -87,6 +91,7 @@ impl Publisher {
         match self {
             Self::Embedded(_) => 1,
             Self::RabbitMq(publisher) => publisher.lanes(),
+            Self::Spooled(publisher) => publisher.lanes(),
         }
     }
 
@@ -95,6 +100,7 @@ impl Publisher {
         match self {
             Self::Embedded(publisher) => publisher.close().await,
             Self::RabbitMq(publisher) => publisher.close().await,
+            Self::Spooled(publisher) => publisher.close().await,
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{DEADLINE, Installation, Server};
 use crate::nothing_lost::joined;
-use crate::truth::{compare_when, number};
+use crate::truth::compare_when;
 
 /// New events are made for so long in each round; then each is sent until it is acknowledged.
 const ROUND: Duration = Duration::from_secs(4);
@@ -162,11 +162,6 @@ impl Parts {
     /// Records that wait for the broker's confirm.
     pub(crate) async fn unconfirmed(&self) -> u64 {
         self.sum("tillwatch_queue_in_flight_records", "").await
-    }
-
-    /// Rows of facts in ClickHouse, copies included.
-    pub(crate) async fn stored(&self) -> u64 {
-        number(&self.installation, "SELECT count() FROM tillwatch.payment_events").await
     }
 
     async fn sum(&self, metric: &str, with: &str) -> u64 {

@@ -87,6 +87,13 @@ impl Consumer {
         blocking(&self.reader, move |reader| reader.ack(through)).await
     }
 
+    /// Whether nothing durable is left to be received.
+    pub async fn is_drained(&self) -> Result<bool, ConsumeError> {
+        let any = BatchLimits { records_max: 1, bytes_max: 1, linger: Duration::ZERO };
+        let seen = self.news.committed();
+        Ok(self.fill(&any, seen.sequence).await?.records == 0)
+    }
+
     /// Figures for metrics. Reads the directory (tens of microseconds): for every few seconds.
     pub fn stats(&self) -> Result<ConsumerStats, StorageError> {
         let segments = list_segments(&self.config.dir)?;

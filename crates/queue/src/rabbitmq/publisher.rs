@@ -109,6 +109,11 @@ impl Publisher {
         self.inner.lanes.len()
     }
 
+    /// Why nothing can be published now.
+    pub(crate) fn away(&self) -> Option<Arc<str>> {
+        self.inner.link.away()
+    }
+
     /// Takes no more records, and returns when those that were admitted have their answers.
     pub async fn close(&self) {
         let inner = &self.inner;
