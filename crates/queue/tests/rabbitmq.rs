@@ -12,6 +12,8 @@ mod consuming;
 mod harness;
 #[path = "rabbitmq/publishing.rs"]
 mod publishing;
+#[path = "rabbitmq/spooling.rs"]
+mod spooling;
 #[path = "rabbitmq/topology.rs"]
 mod topology;
 #[path = "rabbitmq/trouble.rs"]
@@ -50,4 +52,12 @@ on_one_node!(consuming:
     consuming::a_flood_in_one_lane_leaves_the_other_its_share_of_the_next_batch,
     consuming::a_small_prefetch_is_handed_out_at_once_and_acknowledging_brings_more,
     consuming::a_record_that_ends_every_consumer_is_found_in_its_frame_rests_and_is_dead_and_all_others_are_stored,
+);
+
+on_one_node!(spooling:
+    spooling::what_the_broker_cannot_confirm_is_accepted_and_drained_in_order,
+    spooling::what_a_run_leaves_on_the_spool_the_next_one_drains_first,
+    spooling::busy_lanes_come_back_to_the_broker_and_keep_their_order,
+    spooling::a_full_spool_refuses_until_it_is_drained,
+    spooling::a_lane_that_is_refused_goes_through_the_spool_alone,
 );
