@@ -10,6 +10,7 @@ use queue::rabbitmq::config::ClientIdentity;
 use queue::rabbitmq::{
     Addresses, BrokerConfig, ConsumeConfig, PublishConfig, Tls, open_consumer, open_publisher,
 };
+use queue::spool::{self, SpoolConfig};
 use queue::{Consumer, LogConfig, Publisher};
 use runtime::config::{Config, QueueKind};
 
@@ -30,7 +31,12 @@ pub(crate) async fn publisher(process: &Process) -> anyhow::Result<Publisher> {
         QueueKind::Embedded => Publisher::open_embedded(published_log_config(process))?,
         QueueKind::RabbitMq => {
             let broker = broker_config(config, &process.instance).context("[queue]")?;
-            Publisher::RabbitMq(open_publisher(broker, publish_config(config)).await?)
+            let broker = open_publisher(broker, publish_config(config)).await?;
+            if config.queue.spool {
+                Publisher::Spooled(spool::open(broker, spool_config(process))?)
+            } else {
+                Publisher::RabbitMq(broker)
+            }
         }
     })
 }
@@ -74,6 +80,16 @@ fn published_log_config(process: &Process) -> LogConfig {
     let mut log = log_config(&process.config);
     log.observer = Some(Arc::new(CommitObservations::new(&process.telemetry)));
     log
+}
+
+/// Broker and disk share the time that a webhook may take.
+fn spool_config(process: &Process) -> SpoolConfig {
+    let config = &process.config;
+    let mut log = published_log_config(process);
+    let after = Duration::from_millis(config.queue.spool_after_ms);
+    log.dir = config.spool_dir();
+    log.answer_timeout = log.answer_timeout.saturating_sub(after);
+    SpoolConfig { log, after }
 }
 
 fn broker_config(config: &Config, instance: &str) -> anyhow::Result<BrokerConfig> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use payments::Heartbeat;
-use queue::{PublishError, Publisher};
+use queue::{PublishError, Publisher, spool};
 use runtime::{HealthHandle, SharedClock, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -55,7 +55,10 @@ impl Heartbeats {
             warn!(error = cause, "heartbeat not sent: data will be called stale until one is");
             return Ok(());
         }
-        self.health.ready();
+        match self.publisher.spool().and_then(note_of_spool) {
+            Some(note) => self.health.ready_but(note),
+            None => self.health.ready(),
+        }
         Ok(())
     }
 
@@ -66,6 +69,19 @@ impl Heartbeats {
     ) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
         let instance = if lanes == 1 { self.instance.clone() } else { format!("{}/{lane}", self.instance) };
         self.publisher.publish(lane, &[&Heartbeat { instance, sent_at: self.clock.now() }.encode()])
+    }
+}
+
+/// What whoever asks for readiness should know of the spool.
+fn note_of_spool(spool: &spool::Publisher) -> Option<String> {
+    match spool.stats() {
+        Ok(stats) if !stats.is_spooling && stats.records == 0 => None,
+        Ok(stats) => Some(format!(
+            "the broker does not confirm; {} webhooks wait on the spool, the oldest for {} s",
+            stats.records,
+            stats.oldest_age.unwrap_or_default().as_secs()
+        )),
+        Err(error) => Some(format!("the spool cannot be looked at: {}", chain(&error))),
     }
 }
 

@@ -18,6 +18,7 @@ mod observations;
 mod queue_observations;
 mod server;
 mod sources;
+mod spool_observations;
 mod trace;
 mod webhooks;
 

@@ -7,6 +7,8 @@ use runtime::chain;
 use runtime::telemetry::Telemetry;
 use tracing::warn;
 
+use crate::spool_observations;
+
 /// Seconds: from a sync of a fast local disk to one of a volume in trouble.
 const COMMIT_SECONDS_BOUNDS: [f64; 12] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
@@ -52,6 +54,10 @@ pub(crate) fn watch_queue(telemetry: &Telemetry, publisher: &Publisher) {
     match publisher {
         Publisher::Embedded(log) => watch_log(&meter, log),
         Publisher::RabbitMq(publisher) => watch_broker(&meter, publisher),
+        Publisher::Spooled(publisher) => {
+            watch_broker(&meter, publisher.broker());
+            spool_observations::watch(&meter, publisher);
+        }
     }
 }
 

@@ -86,6 +86,14 @@ impl Publisher {
         }
     }
 
+    /// The spool, if there is one.
+    pub fn spool(&self) -> Option<&spool::Publisher> {
+        match self {
+            Self::Embedded(_) | Self::RabbitMq(_) => None,
+            Self::Spooled(publisher) => Some(publisher),
+        }
+    }
+
     /// How many lanes there are; a greater number means the same as its remainder.
     pub fn lanes(&self) -> usize {
         match self {

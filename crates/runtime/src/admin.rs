@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::health::Health;
+use crate::health::{Health, Readiness};
 use crate::telemetry::Telemetry;
 
 /// A client that holds its connection open may not hold the process.
@@ -82,9 +82,10 @@ async fn part_ready(State(admin): State<Admin>, Path(part): Path<String>) -> Res
     answer(state.is_ok(), line(&part, state))
 }
 
-fn line(part: &str, state: &Result<(), String>) -> String {
+fn line(part: &str, state: &Readiness) -> String {
     match state {
-        Ok(()) => format!("{part}: ready\n"),
+        Ok(None) => format!("{part}: ready\n"),
+        Ok(Some(note)) => format!("{part}: ready: {note}\n"),
         Err(reason) => format!("{part}: not ready: {reason}\n"),
     }
 }
@@ -138,6 +139,9 @@ mod tests {
         let both = "ingest: ready\nstore: not ready: ClickHouse is away\n".to_owned();
         assert_eq!(ask(&admin, "/ready").await, (503, both));
         assert_eq!(ask(&admin, "/ready/ingest").await, (200, "ingest: ready\n".to_owned()));
+        ingest.ready_but("the spool holds 3 webhooks");
+        let noted = "ingest: ready: the spool holds 3 webhooks\n".to_owned();
+        assert_eq!(ask(&admin, "/ready/ingest").await, (200, noted));
         assert_eq!(ask(&admin, "/ready/store").await.0, 503);
         assert_eq!(
             ask(&admin, "/ready/cellar").await,

@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The parts of this process and whether each is ready.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    parts: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
+    parts: Arc<Mutex<BTreeMap<&'static str, Readiness>>>,
 }
+
+/// Ready, perhaps with something to know; or why it is not.
+pub type Readiness = Result<Option<String>, String>;
 
 /// One part's way to say so.
 #[derive(Clone, Debug)]
@@ -24,8 +27,8 @@ impl Health {
         handle
     }
 
-    /// Every part with its state: `Ok`, or why it is not ready.
-    pub fn parts(&self) -> BTreeMap<&'static str, Result<(), String>> {
+    /// Every part with its state.
+    pub fn parts(&self) -> BTreeMap<&'static str, Readiness> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -35,7 +38,7 @@ impl Health {
         !parts.is_empty() && parts.values().all(Result::is_ok)
     }
 
-    fn set(&self, part: &'static str, state: Result<(), String>) {
+    fn set(&self, part: &'static str, state: Readiness) {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
     }
 }
@@ -43,7 +46,12 @@ impl Health {
 impl HealthHandle {
     /// This part can do its work.
     pub fn ready(&self) {
-        self.health.set(self.part, Ok(()));
+        self.health.set(self.part, Ok(None));
+    }
+
+    /// This part can do its work, and whoever asks should know this.
+    pub fn ready_but(&self, note: impl Into<String>) {
+        self.health.set(self.part, Ok(Some(note.into())));
     }
 
     /// This part has nothing to say any more.

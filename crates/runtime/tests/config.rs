@@ -195,6 +195,11 @@ fn every_kind_of_broken_configuration_gets_a_clear_error() {
         (section("[queue]\nprefetch = 0\n"), &["tillwatch.toml:6", "queue.prefetch", "at least 1"]),
         (section("[queue]\nname = \"a b\"\n"), &["tillwatch.toml:6", "queue.name", "letters"]),
         (section("[queue]\nkind = \"rabbitmq\"\n"), &["queue.url", "AMQP_URL", "amqps://"]),
+        (section("[queue]\nspool = true\n"), &["tillwatch.toml:6", "queue.spool", "kind rabbitmq"]),
+        (
+            section("[queue]\nkind = \"rabbitmq\"\nspool = true\nspool_after_ms = 5000\n"),
+            &["queue.spool_after_ms", "less than ingest.publish_timeout_ms, 5000"],
+        ),
         (
             section("[queue]\nclient_key = { env = \"HOME\" }\n"),
             &["queue.client_certificate_file", "belong together"],

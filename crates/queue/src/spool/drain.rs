@@ -177,13 +177,12 @@ impl Drain {
     async fn attempt(&self, left: &mut Vec<Record>) -> Result<(), DrainError> {
         let published = left.iter().map(|record| self.broker.publish(record.lane, &[&record.payload]));
         let mut told = pin!(join_all(published));
-        let told = match timeout(self.after, &mut told).await {
-            Ok(told) => told,
+        let told = if let Ok(told) = timeout(self.after, &mut told).await {
+            told
+        } else {
             // What is held waits no longer.
-            Err(_) => {
-                self.routes.part();
-                told.await
-            }
+            self.routes.part();
+            told.await
         };
         let Some(refusal) = told.iter().find_map(|told| told.as_ref().err()).cloned() else {
             left.clear();

@@ -6,7 +6,7 @@ use super::route::{Appending, Route, Routes};
 use crate::{OpenError, PublishError, StorageError, embedded, rabbitmq};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -141,7 +141,7 @@ impl Publisher {
             is_spooling: inner.routes.is_spooling(),
             records: log.records_waiting,
             bytes_on_disk: log.bytes_on_disk,
-            oldest_age: oldest.map(|oldest| SystemTime::now().duration_since(oldest).unwrap_or_default()),
+            oldest_age: oldest.map(|oldest| record::now().duration_since(oldest).unwrap_or_default()),
             spooled: inner.spooled.load(Ordering::Relaxed),
             drained: inner.drained.records(),
         })
@@ -188,7 +188,7 @@ impl Inner {
     }
 
     async fn append(&self, lane: usize, payload: &[u8], appending: Appending) -> Result<(), PublishError> {
-        let appended = self.log.publish(&[&record::head(lane, SystemTime::now()), payload]).await;
+        let appended = self.log.publish(&[&record::head(lane, record::now()), payload]).await;
         drop(appending);
         if appended.is_ok() {
             self.spooled.fetch_add(1, Ordering::Relaxed);

@@ -31,6 +31,12 @@ pub(super) struct UnknownRecord {
     version: Option<u8>,
 }
 
+/// The time; only ever shown, as an age.
+#[expect(clippy::disallowed_methods, reason = "it outlives the process, and nothing is decided by it")]
+pub(super) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// The head of a record.
 pub(super) fn head(lane: usize, spooled_at: SystemTime) -> [u8; HEAD_BYTES] {
     // A clock before 1970 only makes the spool look old.

@@ -133,6 +133,18 @@ impl Checker<'_> {
                            amqps://USER:PASSWORD@HOST:PORT/VHOST";
             self.problem("queue", "url", message);
         }
+        if queue.spool && queue.kind == QueueKind::Embedded {
+            let message = "the embedded queue is on the local disk itself; a spool is for kind rabbitmq";
+            self.problem("queue", "spool", message);
+        }
+        let publish_timeout_ms = self.config.ingest.publish_timeout_ms;
+        if queue.spool && queue.spool_after_ms >= publish_timeout_ms {
+            let message = format!(
+                "must be less than ingest.publish_timeout_ms, {publish_timeout_ms}: what is left of that is for the \
+                 disk"
+            );
+            self.problem("queue", "spool_after_ms", message);
+        }
         if queue.client_certificate_file.is_some() != queue.client_key.is_some() {
             let message = "a certificate and its key belong together: set both or none";
             self.problem("queue", "client_certificate_file", message);

@@ -85,6 +85,11 @@ impl Config {
         self.data_dir.join("queue")
     }
 
+    /// Where webhooks are kept that the broker has not confirmed.
+    pub fn spool_dir(&self) -> PathBuf {
+        self.data_dir.join("spool")
+    }
+
     /// Where the embedded ClickHouse keeps its data.
     pub fn engine_dir(&self) -> PathBuf {
         self.data_dir.join("clickhouse")

@@ -20,6 +20,12 @@ pub struct QueueConfig {
     /// Size of one file of the log; a consumed file is deleted whole.
     pub segment_bytes: u64,
 
+    /// For kind `rabbitmq`: whether webhooks that the broker does not confirm go onto a log on the local disk, of the
+    /// size that `bytes_max` and `segment_bytes` say, and from there to the broker when it confirms again.
+    pub spool: bool,
+    /// A webhook that the broker has not confirmed after this time goes onto the spool.
+    pub spool_after_ms: u64,
+
     /// One or more `amqp://` or `amqps://` addresses of one cluster's nodes, for kind `rabbitmq`.
     pub url: Option<SecretRef>,
     /// The names of its queues begin with this.
@@ -59,6 +65,8 @@ impl Default for QueueConfig {
             in_flight_bytes_max: 64 << 20,
             bytes_max: 8 << 30,
             segment_bytes: 64 << 20,
+            spool: false,
+            spool_after_ms: 1_000,
             url: None,
             name: "tillwatch.webhooks".to_owned(),
             lanes: 4,

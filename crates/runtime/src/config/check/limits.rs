@@ -19,7 +19,7 @@ impl Checker<'_> {
         let config = self.config;
         let (ingest, processor, queue) = (&config.ingest, &config.processor, &config.queue);
         let alerting = &config.alerting;
-        let at_least: [(&str, &str, u64, u64); 20] = [
+        let at_least: [(&str, &str, u64, u64); 21] = [
             ("ingest", "body_bytes_max", ingest.body_bytes_max as u64, 1_024),
             ("ingest", "header_bytes_max", ingest.header_bytes_max as u64, 8_192),
             ("ingest", "header_read_timeout_ms", ingest.header_read_timeout_ms, 1),
@@ -34,6 +34,7 @@ impl Checker<'_> {
             ("queue", "segment_bytes", queue.segment_bytes, 1 << 20),
             ("queue", "in_flight_bytes_max", queue.in_flight_bytes_max as u64, 1 << 20),
             ("queue", "lanes", queue.lanes.into(), 1),
+            ("queue", "spool_after_ms", queue.spool_after_ms, 1),
             ("queue", "prefetch", queue.prefetch.into(), 1),
             ("queue", "connect_timeout_ms", queue.connect_timeout_ms, 1),
             ("store", "memory_bytes_max", config.store.memory_bytes_max, 512 << 20),
