@@ -4,3 +4,4 @@
 mod broker;
 mod parts;
 mod services;
+mod spool;

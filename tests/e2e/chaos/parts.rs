@@ -47,8 +47,13 @@ pub(crate) struct Load {
 
 impl Parts {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// The same with more in `[queue]`.
+    pub(crate) async fn start_with(queue: &str) -> Self {
         let installation = Installation::new(&format!(
-            "[queue]\nkind = \"rabbitmq\"\nurl = {{ env = \"AMQP_URL\" }}\nlanes = {LANES}\n\n\
+            "[queue]\nkind = \"rabbitmq\"\nurl = {{ env = \"AMQP_URL\" }}\nlanes = {LANES}\n{queue}\n\
              [processor]\nlinger_ms = 100\nretry_delay_ms_max = 1000\n"
         ));
         let node = Node::start();
@@ -80,15 +85,27 @@ impl Parts {
     }
 
     pub(crate) fn start_ingest(&mut self) {
-        let admin = format!("127.0.0.1:{}", self.ingest_admin);
-        let env = [("AMQP_URL", &*self.amqp_url()), ("TILLWATCH_ADMIN__LISTEN", &admin)];
-        // Between two heartbeats the queues are empty.
-        let more = [
+        self.ingest = Some(self.with_ingest_env(|env| self.installation.start("ingest", env)));
+    }
+
+    /// In place of the one there is, with a disk that holds two segments of 1 MiB until it is lightened.
+    pub(crate) fn restart_ingest_on_small_disk(&mut self) {
+        self.ingest.take().unwrap().kill();
+        let small =
+            [("TILLWATCH_INGEST__BODY_BYTES_MAX", "65536"), ("TILLWATCH_QUEUE__SEGMENT_BYTES", "1048576")];
+        self.ingest = Some(self.with_ingest_env(|env| {
+            self.installation.start_on_small_disk("ingest", &[env, &small].concat(), 10 << 20)
+        }));
+    }
+
+    fn with_ingest_env(&self, start: impl FnOnce(&[(&str, &str)]) -> Server) -> Server {
+        start(&[
+            ("AMQP_URL", &self.amqp_url()),
+            ("TILLWATCH_ADMIN__LISTEN", &format!("127.0.0.1:{}", self.ingest_admin)),
             ("TILLWATCH_INGEST__PUBLISH_TIMEOUT_MS", "2000"),
+            // Between two heartbeats the queues are empty.
             ("TILLWATCH_INGEST__HEARTBEAT_INTERVAL_MS", "4000"),
-        ];
-        let env = [env.as_slice(), &more].concat();
-        self.ingest = Some(self.installation.start("ingest", &env));
+        ])
     }
 
     pub(crate) fn start_processor(&mut self) {
@@ -151,12 +168,22 @@ impl Parts {
 
     /// Webhooks answered 200 since ingest started; 0 while it is away.
     async fn accepted(&self) -> u64 {
-        self.sum("tillwatch_ingest_requests_total{", "answer=\"accepted\"").await
+        self.answered("accepted").await
     }
 
     /// Records that the broker confirmed since ingest started; 0 while it is away.
     async fn confirmed(&self) -> u64 {
         self.sum("tillwatch_queue_published_records_total", "").await
+    }
+
+    /// Records on the spool.
+    pub(crate) async fn spooled(&self) -> u64 {
+        self.sum("tillwatch_spool_records", "").await
+    }
+
+    /// Webhooks answered with this code since ingest started.
+    pub(crate) async fn answered(&self, code: &str) -> u64 {
+        self.sum("tillwatch_ingest_requests_total{", &format!("answer=\"{code}\"")).await
     }
 
     /// Records that wait for the broker's confirm.
@@ -175,7 +202,7 @@ impl Parts {
     }
 
     /// What ingest's admin port answers, if that is 200.
-    async fn ingest_admin(&self, path: &str) -> Option<String> {
+    pub(crate) async fn ingest_admin(&self, path: &str) -> Option<String> {
         let url = format!("http://127.0.0.1:{}{path}", self.ingest_admin);
         let reply = reqwest::Client::builder().build().unwrap().get(url).send().await.ok()?;
         if reply.status() == 200 { reply.text().await.ok() } else { None }

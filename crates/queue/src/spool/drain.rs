@@ -194,7 +194,11 @@ impl Drain {
         if matches!(refusal, PublishError::Closed) {
             return Err(DrainError::Stopped);
         }
-        tracing::warn!(records = left.len(), error = chain(&refusal), "the spool is not drained; trying again");
+        tracing::warn!(
+            records = left.len(),
+            error = chain(&refusal),
+            "the spool is not drained; trying again"
+        );
         sleep(PAUSE).await;
         Ok(())
     }

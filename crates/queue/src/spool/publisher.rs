@@ -62,7 +62,10 @@ pub fn open(broker: rabbitmq::Publisher, mut config: SpoolConfig) -> Result<Publ
     let (log, consumer) = embedded::open(config.log)?;
     let left = log.stats()?.records_waiting;
     if left > 0 {
-        tracing::info!(records = left, "the spool holds records of an earlier run; they go to the broker first");
+        tracing::info!(
+            records = left,
+            "the spool holds records of an earlier run; they go to the broker first"
+        );
     }
     let routes = Arc::new(Routes::new(broker.lanes(), left == 0));
     let drained = Arc::new(Drained::default());
@@ -122,7 +125,9 @@ impl Publisher {
                 "acknowledged records are left on the spool; start again with the same data directory"
             ),
             Ok(_) => {}
-            Err(error) => tracing::warn!(error = crate::error::chain(&error), "the spool cannot be looked at"),
+            Err(error) => {
+                tracing::warn!(error = crate::error::chain(&error), "the spool cannot be looked at")
+            }
         }
         inner.broker.close().await;
     }

@@ -25,7 +25,9 @@ pub(super) struct Record {
 
 /// The log holds something that this version has not put there.
 #[derive(Debug, thiserror::Error)]
-#[error("a spooled record of {bytes} bytes begins with {version:?}, and this version reads those that begin with 1")]
+#[error(
+    "a spooled record of {bytes} bytes begins with {version:?}, and this version reads those that begin with 1"
+)]
 pub(super) struct UnknownRecord {
     bytes: usize,
     version: Option<u8>,

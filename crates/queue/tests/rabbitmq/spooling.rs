@@ -151,7 +151,8 @@ pub(crate) async fn busy_lanes_come_back_to_the_broker_and_keep_their_order(plac
     for _ in 0..2 {
         let before = spool.publisher.stats().unwrap().spooled;
         spool.proxy.set(Weather::Cut);
-        eventually("records are spooled", async || spool.publisher.stats().unwrap().spooled > before + 100).await;
+        eventually("records are spooled", async || spool.publisher.stats().unwrap().spooled > before + 100)
+            .await;
         spool.proxy.set(Weather::Fair);
         eventually("all is direct again", async || !spool.publisher.stats().unwrap().is_spooling).await;
     }
