@@ -126,7 +126,7 @@ impl Publisher {
             ),
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(error = crate::error::chain(&error), "the spool cannot be looked at")
+                tracing::warn!(error = crate::error::chain(&error), "the spool cannot be looked at");
             }
         }
         inner.broker.close().await;
