@@ -50,6 +50,11 @@ impl Node {
         node
     }
 
+    /// Processor time that it has spent since it was started.
+    pub fn processor_time(&self) -> Duration {
+        self.broker.lock().unwrap().as_ref().map_or(Duration::ZERO, Group::processor_time)
+    }
+
     /// After [`kill`](Self::kill): with what it had on disk.
     pub fn start_again(&self) {
         let log = self.folder.path().join("broker.log");

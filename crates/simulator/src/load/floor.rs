@@ -48,7 +48,8 @@ async fn receive(State(key): State<Arc<HmacKey>>, headers: HeaderMap, body: Byte
     if verifies(&key, &headers, &body) { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
 }
 
-fn verifies(key: &HmacKey, headers: &HeaderMap, body: &Bytes) -> bool {
+/// Whether Stripe's scheme holds: the least that has to be verified.
+pub fn verifies(key: &HmacKey, headers: &HeaderMap, body: &Bytes) -> bool {
     let header = headers.get("stripe-signature").and_then(|value| value.to_str().ok());
     let Some((timestamp, signature)) =
         header.and_then(|header| header.strip_prefix("t=")?.split_once(",v1="))
