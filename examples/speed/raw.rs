@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::future::join_all;
 use lapin::options::ConfirmSelectOptions;
+use tokio::task::JoinSet;
 
 use crate::bare::{connect, declare, publish};
 
@@ -42,5 +42,9 @@ pub(crate) async fn publish_for_ever(shape: &str) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::join!(tell, join_all(publishers.into_iter().map(tokio::spawn)));
+    let mut publishing: JoinSet<()> = JoinSet::new();
+    for publisher in publishers {
+        publishing.spawn(publisher);
+    }
+    tell.await;
 }

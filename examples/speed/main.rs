@@ -1,6 +1,6 @@
-//! What ingest spends on a webhook, and what the broker does, beside the least that either could, in one run.
+//! What ingest (with `-- --process` the processor) spends on a webhook, and what the broker does, beside the least that either could, in one run.
 //!
-//! `cargo build --release && cargo run --release --example rabbitmq_speed`
+//! `cargo build --release && cargo run --release --example speed`
 //!
 //! Everything (broker, generator, ingest) shares this machine's processors. Figures are processor microseconds per
 //! acknowledged webhook, which a noisy machine moves less than rates; rounds take turns, and medians are shown.
@@ -14,6 +14,8 @@
 
 mod bare;
 mod candidate;
+mod process;
+mod processing;
 mod raw;
 
 use std::time::Duration;
@@ -25,6 +27,9 @@ use testing::rabbitmq::Node;
 
 #[derive(Debug, Parser)]
 struct Args {
+    /// Measure the processor instead: from a full queue into ClickHouse
+    #[arg(long)]
+    process: bool,
     /// Measured seconds of each round
     #[arg(long, default_value_t = 6)]
     seconds: u64,
@@ -54,6 +59,12 @@ async fn main() {
         None => {}
     }
     let node = Node::start();
+    if args.process {
+        for round in 0..args.rounds {
+            processing::measure(&node, round, Duration::from_secs(args.seconds)).await;
+        }
+        return;
+    }
     let pace = args.rate.map_or(Pace::FlatOut, Pace::PerSecond);
     let rows: Vec<(String, Way)> = rows().into_iter().filter(|row| row.0.contains(&args.only)).collect();
     let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); rows.len()];
