@@ -101,6 +101,7 @@ where
     F: Future<Output = anyhow::Result<Router>> + Send,
 {
     let lifecycle = process.lifecycle.clone();
+    let announcement = Duration::from_millis(process.config.shutdown.announce_ms);
     let drain_timeout = Duration::from_millis(process.config.shutdown.drain_timeout_ms);
     let listener = admin::bind(process.config.admin.listen, "admin.listen").await?;
     let admin = Admin {
@@ -120,11 +121,11 @@ where
         Err(error) => {
             // What has been started drains; the error is told once, where the command was given.
             lifecycle.fail();
-            lifecycle.run(drain_timeout).await?;
+            lifecycle.run(Duration::ZERO, drain_timeout).await?;
             return Err(error);
         }
     }
-    let code = lifecycle.run(drain_timeout).await?;
+    let code = lifecycle.run(announcement, drain_timeout).await?;
     info!("stopped");
     Ok(code)
 }

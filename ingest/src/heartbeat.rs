@@ -1,6 +1,8 @@
 //! Signs of life that take the same way as the webhooks: a stored heartbeat proves that everything accepted before
 //! it is stored too, so "no webhooks" can be told from "we are down".
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,6 +20,8 @@ pub(crate) struct Heartbeats {
     pub(crate) clock: SharedClock,
     /// Ingest's: what a heartbeat meets, every webhook meets.
     pub(crate) health: HealthHandle,
+    /// Whether this process says that it goes: then nothing makes it ready again.
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 impl Heartbeats {
@@ -55,9 +59,11 @@ impl Heartbeats {
             warn!(error = cause, "heartbeat not sent: data will be called stale until one is");
             return Ok(());
         }
-        match self.publisher.spool().and_then(note_of_spool) {
-            Some(note) => self.health.ready_but(note),
-            None => self.health.ready(),
+        if !self.leaving.load(Ordering::Relaxed) {
+            match self.publisher.spool().and_then(note_of_spool) {
+                Some(note) => self.health.ready_but(note),
+                None => self.health.ready(),
+            }
         }
         Ok(())
     }
@@ -100,6 +106,7 @@ mod tests {
             interval: Duration::from_millis(1),
             clock: MockClock::at(UnixMillis(0)),
             health: health.register("ingest"),
+            leaving: Arc::default(),
         };
         (heartbeats, health)
     }

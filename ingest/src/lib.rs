@@ -23,6 +23,7 @@ mod trace;
 mod webhooks;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use queue::Publisher;
@@ -30,6 +31,7 @@ use runtime::config::IngestConfig;
 use runtime::telemetry::Telemetry;
 use runtime::{HealthHandle, Lifecycle, SharedClock};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub use answer::Answer;
 pub use queue_observations::CommitObservations;
@@ -62,18 +64,27 @@ pub struct Ingest {
 pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let observations = Observations::new(&ingest.telemetry);
     queue_observations::watch_queue(&ingest.telemetry, &ingest.publisher);
+    let leaving = Arc::new(AtomicBool::new(false));
     let heartbeats = Heartbeats {
         publisher: ingest.publisher.clone(),
         instance: ingest.instance.clone(),
         interval: Duration::from_millis(ingest.config.heartbeat_interval_ms),
         clock: Arc::clone(&ingest.clock),
         health: ingest.health.clone(),
+        leaving: Arc::clone(&leaving),
     };
     lifecycle.spawn("heartbeats", heartbeats.run(lifecycle.soft().clone()));
     let (health, config) = (ingest.health.clone(), ingest.config.clone());
     let router = Receiver::new(ingest, observations).into_router();
     health.ready();
-    server::serve(listener, router, &config, &lifecycle).await;
-    health.not_ready("draining");
+    lifecycle.spawn_detached(leave(lifecycle.leaving().clone(), Arc::clone(&leaving), health));
+    server::serve(listener, router, &config, &leaving, &lifecycle).await;
     Ok(())
+}
+
+/// Says that this process goes, as soon as it is to go.
+async fn leave(announced: CancellationToken, leaving: Arc<AtomicBool>, health: HealthHandle) {
+    announced.cancelled().await;
+    leaving.store(true, Ordering::Relaxed);
+    health.not_ready("draining");
 }

@@ -1,10 +1,13 @@
 //! Connections: how many, how large a request head, how long it may take, and draining.
 
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use axum::http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,16 +23,23 @@ use tracing::{debug, warn};
 /// Pause after an accept that failed (out of file descriptors): the cause does not go away at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Accepts connections until the soft token is cancelled; each connection then finishes the request it is at.
+/// Accepts connections until the soft token is cancelled; each connection then finishes the request it is at. Before, while
+/// this process is `leaving`, each connection ends after its next answer, and its client comes back elsewhere.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: &IngestConfig,
+    leaving: &Arc<AtomicBool>,
     lifecycle: &Lifecycle,
 ) {
     let places = Arc::new(Semaphore::new(config.connections_max));
-    let http = http1(config);
-    let answer_timeout = Duration::from_millis(config.body_read_timeout_ms);
+    let connections = Connections {
+        http: http1(config),
+        router,
+        leaving: Arc::clone(leaving),
+        hard: lifecycle.hard().clone(),
+        answer_timeout: Duration::from_millis(config.body_read_timeout_ms),
+    };
     let mut draining = Draining::default();
     loop {
         // The place is taken before accepting, so that connections over the limit wait in the kernel, not in memory.
@@ -44,15 +54,7 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = serve_connection(
-                    stream,
-                    place,
-                    http.clone(),
-                    router.clone(),
-                    draining.announced(),
-                    lifecycle.hard().clone(),
-                    answer_timeout,
-                );
+                let connection = connections.clone().serve(stream, place, draining.announced());
                 lifecycle.spawn_detached(connection);
             }
             Err(error) => {
@@ -73,35 +75,50 @@ fn http1(config: &IngestConfig) -> hyper::server::conn::http1::Builder {
     http
 }
 
-async fn serve_connection(
-    stream: TcpStream,
-    place: OwnedSemaphorePermit,
+/// What every connection needs.
+#[derive(Clone)]
+struct Connections {
     http: hyper::server::conn::http1::Builder,
     router: Router,
-    draining: oneshot::Receiver<()>,
+    leaving: Arc<AtomicBool>,
     hard: CancellationToken,
     answer_timeout: Duration,
-) {
-    let _place = place;
-    if let Err(error) = prepare(&stream, answer_timeout) {
-        debug!(%error, "socket options");
-    }
-    let service = service_fn(move |request: Request<Incoming>| router.clone().call(request.map(Body::new)));
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        _ = draining => {
-            connection.as_mut().graceful_shutdown();
-            // The hard token never comes before the soft one, so only now is it worth watching.
-            tokio::select! {
-                outcome = connection => outcome,
-                () = hard.cancelled() => return,
-            }
+}
+
+impl Connections {
+    async fn serve(self, stream: TcpStream, place: OwnedSemaphorePermit, draining: oneshot::Receiver<()>) {
+        let _place = place;
+        if let Err(error) = prepare(&stream, self.answer_timeout) {
+            debug!(%error, "socket options");
         }
-    };
-    if let Err(error) = outcome {
-        // The client's doing: it hung up, was too slow, or does not speak HTTP.
-        debug!(%error, "connection ended");
+        let (router, leaving) = (self.router, self.leaving);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answered = router.clone().call(request.map(Body::new));
+            let leaving = Arc::clone(&leaving);
+            async move {
+                let mut answer = answered.await?;
+                if leaving.load(Ordering::Relaxed) {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let mut connection = std::pin::pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            _ = draining => {
+                connection.as_mut().graceful_shutdown();
+                // The hard token never comes before the soft one, so only now is it worth watching.
+                tokio::select! {
+                    outcome = connection => outcome,
+                    () = self.hard.cancelled() => return,
+                }
+            }
+        };
+        if let Err(error) = outcome {
+            // The client's doing: it hung up, was too slow, or does not speak HTTP.
+            debug!(%error, "connection ended");
+        }
     }
 }
 

@@ -115,8 +115,12 @@ fn there_is_time_to_drain() {
     }
     for deployment in kubernetes::of_kind("Deployment") {
         let pod = &deployment["spec"]["template"]["spec"];
-        let pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap_or(0);
-        assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= pause + drain + 5, "{deployment}");
+        let env = pod["containers"][0]["env"].as_array().cloned().unwrap_or_default();
+        let announced = env.iter().find(|variable| variable["name"] == "TILLWATCH_SHUTDOWN__ANNOUNCE_MS");
+        let announced =
+            announced.map_or(0, |announced| announced["value"].as_str().unwrap().parse().unwrap());
+        let needed = announced / 1000 + drain + 5;
+        assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= needed, "{deployment}");
     }
 }
 

@@ -15,6 +15,7 @@ mod harness;
 mod metrics;
 mod nothing_lost;
 mod pages;
+mod rolling_restart;
 mod shutdown;
 mod store_away;
 mod telemetry;

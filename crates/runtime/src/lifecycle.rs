@@ -1,6 +1,8 @@
 //! Soft and hard shutdown, and the tasks that must end before the process may.
 //!
-//! The first SIGTERM or SIGINT cancels the *soft* token: services stop taking new work and finish what they hold.
+//! The first SIGTERM or SIGINT cancels the *leaving* token: whoever is found through a load balancer says that it goes, and
+//! works on. After the announcement's time the *soft* token is cancelled: services stop taking new work and finish what
+//! they hold.
 //! A second one, or the drain deadline, cancels the *hard* token: everything drops what it does. A task that ends
 //! by itself before that, with an error or by a panic, stops the whole process with a failing exit code: half a
 //! Tillwatch that looks alive is worse than one that is restarted.
@@ -12,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -20,6 +22,7 @@ use tracing::{error, info, warn};
 /// Shared by everything that runs in this process.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
+    leaving: CancellationToken,
     soft: CancellationToken,
     hard: CancellationToken,
     tasks: TaskTracker,
@@ -35,7 +38,13 @@ impl Lifecycle {
     /// A process that has just started.
     pub fn new() -> Self {
         let hard = CancellationToken::new();
-        Self { soft: hard.child_token(), hard, ..Self::default() }
+        let soft = hard.child_token();
+        Self { leaving: soft.child_token(), soft, hard, ..Self::default() }
+    }
+
+    /// Cancelled when others should hear that this process goes; never later than the soft token.
+    pub fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 
     /// Cancelled when new work must no longer be taken.
@@ -123,16 +132,29 @@ impl Lifecycle {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Waits for a signal or a failed task, drains, and tells how the process should exit. From the beginning of
-    /// draining it takes at most `drain_timeout` and a second; a second signal at any time leaves it a second.
-    pub async fn run(&self, drain_timeout: Duration) -> std::io::Result<ExitCode> {
+    /// Waits for a signal or a failed task, drains, and tells how the process should exit. After a signal it announces
+    /// that it goes for `announcement`. From the beginning of draining it takes at most `drain_timeout` and a second; a
+    /// second signal at any time leaves it a second.
+    pub async fn run(&self, announcement: Duration, drain_timeout: Duration) -> std::io::Result<ExitCode> {
         let mut signals = Signals::listen()?;
+        let mut deadline = drain_timeout;
         tokio::select! {
-            name = signals.next() => info!("{name}: draining"),
+            name = signals.next() => {
+                info!("{name}: draining");
+                self.leaving.cancel();
+                tokio::select! {
+                    () = sleep(announcement) => {}
+                    () = self.soft.cancelled() => {}
+                    name = signals.next() => {
+                        warn!("{name} again: dropping what is in hand");
+                        deadline = Duration::ZERO;
+                    }
+                }
+            }
             () = self.soft.cancelled() => {}
         }
         self.soft.cancel();
-        let deadline = Instant::now() + drain_timeout;
+        let deadline = Instant::now() + deadline;
         self.end_of(&self.tasks, &mut signals, deadline).await;
         self.last.cancel();
         self.end_of(&self.last_tasks, &mut signals, deadline).await;

@@ -11,6 +11,7 @@
 )]
 
 mod group;
+pub mod load_balancer;
 mod ports;
 pub mod proxy;
 pub mod rabbitmq;

@@ -138,12 +138,15 @@ impl Default for TelemetryConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShutdownConfig {
-    /// After the first SIGTERM, everything in the process may take this long together; then it is dropped.
+    /// After the first SIGTERM, ingest is not ready and takes webhooks all the same for so long: load balancers learn that
+    /// it goes.
+    pub announce_ms: u64,
+    /// After that, everything in the process may take this long together; then it is dropped.
     pub drain_timeout_ms: u64,
 }
 
 impl Default for ShutdownConfig {
     fn default() -> Self {
-        Self { drain_timeout_ms: 25_000 }
+        Self { announce_ms: 0, drain_timeout_ms: 25_000 }
     }
 }

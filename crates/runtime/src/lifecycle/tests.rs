@@ -12,28 +12,28 @@ async fn a_task_that_drains_ends_the_process_well() {
         Ok(())
     });
     lifecycle.shut_down();
-    assert_eq!(lifecycle.run(DRAIN).await.unwrap(), ExitCode::SUCCESS);
+    assert_eq!(lifecycle.run(Duration::ZERO, DRAIN).await.unwrap(), ExitCode::SUCCESS);
 }
 
 #[tokio::test]
 async fn a_task_that_ends_by_itself_ends_the_process_badly() {
     let lifecycle = Lifecycle::new();
     lifecycle.spawn("service", async { Ok(()) });
-    assert_eq!(lifecycle.run(DRAIN).await.unwrap(), ExitCode::FAILURE);
+    assert_eq!(lifecycle.run(Duration::ZERO, DRAIN).await.unwrap(), ExitCode::FAILURE);
 }
 
 #[tokio::test]
 async fn a_task_that_fails_ends_the_process_badly() {
     let lifecycle = Lifecycle::new();
     lifecycle.spawn("service", async { Err(anyhow::anyhow!("no")) });
-    assert_eq!(lifecycle.run(DRAIN).await.unwrap(), ExitCode::FAILURE);
+    assert_eq!(lifecycle.run(Duration::ZERO, DRAIN).await.unwrap(), ExitCode::FAILURE);
 }
 
 #[tokio::test]
 async fn a_task_that_panics_ends_the_process_badly() {
     let lifecycle = Lifecycle::new();
     lifecycle.spawn("service", async { panic!("a defect") });
-    assert_eq!(lifecycle.run(DRAIN).await.unwrap(), ExitCode::FAILURE);
+    assert_eq!(lifecycle.run(Duration::ZERO, DRAIN).await.unwrap(), ExitCode::FAILURE);
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn what_tasks_depend_on_ends_after_them() {
         Ok(())
     });
     lifecycle.shut_down();
-    assert_eq!(lifecycle.run(DRAIN).await.unwrap(), ExitCode::SUCCESS);
+    assert_eq!(lifecycle.run(Duration::ZERO, DRAIN).await.unwrap(), ExitCode::SUCCESS);
     assert!(was_drained.await.unwrap());
 }
 
@@ -61,11 +61,11 @@ async fn what_tasks_depend_on_ends_after_them() {
 async fn what_tasks_depend_on_may_neither_end_nor_panic_before_them() {
     let lifecycle = Lifecycle::new();
     lifecycle.spawn_last("engine", |_stop| async { Ok(()) });
-    assert_eq!(lifecycle.run(DRAIN).await.unwrap(), ExitCode::FAILURE);
+    assert_eq!(lifecycle.run(Duration::ZERO, DRAIN).await.unwrap(), ExitCode::FAILURE);
 
     let lifecycle = Lifecycle::new();
     lifecycle.spawn_last("engine", |_stop| async { panic!("a defect") });
-    assert_eq!(lifecycle.run(DRAIN).await.unwrap(), ExitCode::FAILURE);
+    assert_eq!(lifecycle.run(Duration::ZERO, DRAIN).await.unwrap(), ExitCode::FAILURE);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,6 +77,6 @@ async fn one_deadline_is_for_everything() {
     lifecycle.spawn_last("stuck engine", |_stop| std::future::pending());
     lifecycle.shut_down();
     let began = Instant::now();
-    assert_eq!(lifecycle.run(DRAIN).await.unwrap(), ExitCode::FAILURE);
+    assert_eq!(lifecycle.run(Duration::ZERO, DRAIN).await.unwrap(), ExitCode::FAILURE);
     assert!(began.elapsed() <= DRAIN + 2 * HARD_GRACE, "{:?}", began.elapsed());
 }
