@@ -195,7 +195,7 @@ async fn forty_broken_requests_get_their_clear_answers_and_are_not_stored() {
     assert_eq!(ingest.post(PATH, &[("stripe-signature", &signature)], BODY).await.status, 200);
     assert_eq!(ingest.received(1).await, vec![BODY.to_vec()]);
     ingest.lifecycle.shut_down();
-    ingest.lifecycle.run(Duration::ZERO, DEADLINE).await.unwrap();
+    ingest.lifecycle.run(std::time::Duration::ZERO, DEADLINE).await.unwrap();
 }
 
 #[tokio::test]

@@ -207,7 +207,7 @@ async fn draining_finishes_the_request_in_hand_and_takes_no_other() {
     ingest.lifecycle.shut_down();
     stream.write_all(rest).await.unwrap();
     assert_eq!(read_reply(&mut stream).await.status, 200);
-    ingest.lifecycle.run(Duration::ZERO, DEADLINE).await.unwrap();
+    ingest.lifecycle.run(std::time::Duration::ZERO, DEADLINE).await.unwrap();
     assert!(!ingest.lifecycle.has_failed());
     assert!(TcpStream::connect(ingest.address).await.is_err());
 }

@@ -62,7 +62,7 @@ impl Running {
     pub(crate) fn waiting(&self) -> u64 {
         match &self.publisher {
             Publisher::Embedded(log) => log.stats().unwrap().records_waiting,
-            Publisher::RabbitMq(_) => unreachable!("it is opened embedded"),
+            Publisher::RabbitMq(_) | Publisher::Spooled(_) => unreachable!("it is opened embedded"),
         }
     }
 
