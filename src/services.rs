@@ -138,13 +138,19 @@ pub(crate) fn start_alerting(process: &Process, store: &Store, tables: Tables) -
 }
 
 /// The board's routes, for the admin port.
-pub(crate) fn board(process: &Process, store: &Store) -> Router {
-    dashboards::board(BoardState {
+pub(crate) fn board(process: &Process, store: &Store) -> anyhow::Result<Router> {
+    let mut config = BoardConfig::from_config(&process.config, env!("CARGO_PKG_VERSION"));
+    // Where ingest runs in the same process, it has something to say too.
+    if process.health.parts().contains_key("ingest") {
+        config.peers.push(format!("http://{}/ready/ingest", process.config.admin.listen));
+    }
+    let board = dashboards::board(BoardState {
         client: store.client(),
         clock: Arc::clone(&process.clock),
-        config: BoardConfig::from_config(&process.config, env!("CARGO_PKG_VERSION")),
+        config,
         telemetry: process.telemetry.clone(),
-    })
+    });
+    board.context("the board")
 }
 
 /// A connection to the configured ClickHouse; nothing is sent yet.

@@ -7,6 +7,7 @@
 //! up three seconds later.
 
 mod kept;
+pub(crate) mod peers;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,14 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::freshness::{self, Span};
-use crate::model::{Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, Period, Snapshot, Source};
+use crate::model::{
+    Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, PeerNote, Period, Snapshot, Source,
+};
 use crate::observations::Observations;
 use crate::queries::{self, ArrivalMinute, Queries, QueryError, SourceArrivals};
 use crate::window::Window;
 use kept::Kept;
+use peers::Peers;
 
 /// An answer is used again for this long; that of a long window longer, see [`Window::refresh_ms`].
 const REFRESH_MS: i64 = 1_500;
@@ -52,6 +56,7 @@ pub(crate) struct Collector {
     pub(crate) sources: Vec<ConfiguredSource>,
     pub(crate) stale_after_ms: i64,
     pub(crate) observations: Observations,
+    pub(crate) peers: Peers,
     pub(crate) memory: Memory,
 }
 
@@ -82,6 +87,7 @@ struct Present {
     sources: Panel<Vec<Source>>,
     declines: Panel<Vec<DeclineCode>>,
     issuers: Panel<Vec<Issuer>>,
+    peers: Vec<PeerNote>,
     /// "Now" and what was before it.
     past: Option<Kept<(Span, Span), Period>>,
     /// Sources of which nothing is recent.
@@ -104,6 +110,7 @@ impl Collector {
             sources: present.sources,
             declines: present.declines,
             issuers: present.issuers,
+            peers: present.peers,
         }
     }
 
@@ -112,7 +119,9 @@ impl Collector {
         let now = self.clock.now();
         if !remembered.is_fresh(now, REFRESH_MS) {
             // On the heap: a future of nine questions is large.
-            Box::pin(self.ask_present(&mut remembered.value, now)).await;
+            let ((), notes) =
+                tokio::join!(Box::pin(self.ask_present(&mut remembered.value, now)), self.peers.notes());
+            remembered.value.peers = notes;
             // Those who waited meanwhile find a fresh answer, however long it took.
             remembered.answered_at = Some(self.clock.now());
         }

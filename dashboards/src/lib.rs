@@ -32,6 +32,7 @@ use axum::Router;
 use runtime::telemetry::Telemetry;
 use runtime::{Config, SharedClock};
 
+use collect::peers::Peers;
 use collect::{Collector, ConfiguredSource, Memory};
 use observations::Observations;
 use page::Context;
@@ -65,6 +66,8 @@ pub struct BoardConfig {
     pub stale_after_ms: u64,
     /// Where ingest listens, for the hint on an empty page: `http://127.0.0.1:8080`.
     pub ingest_url: String,
+    /// Where other processes say whether they are ready: `http://10.0.0.5:9090/ready`.
+    pub peers: Vec<String>,
     /// Version of Tillwatch.
     pub version: String,
 }
@@ -78,13 +81,15 @@ impl BoardConfig {
             sources: config.sources.iter().map(source).collect(),
             stale_after_ms: config.alerting.stale_after_ms,
             ingest_url: format!("http://{}", config.ingest.listen),
+            peers: config.admin.peers.iter().map(|peer| format!("http://{peer}/ready")).collect(),
             version: version.to_owned(),
         }
     }
 }
 
-/// The board's routes: `/`, `/board/fragment` and `/board/data.json`. Nothing is asked of the store until somebody looks.
-pub fn board(state: BoardState) -> Router {
+/// The board's routes: `/`, `/board/fragment` and `/board/data.json`. Nothing is asked of the store until somebody looks. An
+/// error is that no HTTP client can be made, to ask other processes.
+pub fn board(state: BoardState) -> Result<Router, reqwest::Error> {
     let BoardState { client, clock, config, telemetry } = state;
     let source = |(name, provider)| ConfiguredSource { name, provider };
     let collector = Collector {
@@ -93,8 +98,9 @@ pub fn board(state: BoardState) -> Router {
         sources: config.sources.into_iter().map(source).collect(),
         stale_after_ms: i64::try_from(config.stale_after_ms).unwrap_or(i64::MAX),
         observations: Observations::new(&telemetry),
+        peers: Peers::new(config.peers)?,
         memory: Memory::default(),
     };
     let context = Context { version: config.version, ingest_url: config.ingest_url };
-    http::router(Arc::new(http::Board { collector, context }))
+    Ok(http::router(Arc::new(http::Board { collector, context })))
 }

@@ -26,6 +26,17 @@ pub(crate) struct Snapshot {
     pub(crate) sources: Panel<Vec<Source>>,
     pub(crate) declines: Panel<Vec<DeclineCode>>,
     pub(crate) issuers: Panel<Vec<Issuer>>,
+    /// What other processes say of themselves, where it is worth knowing.
+    pub(crate) peers: Vec<PeerNote>,
+}
+
+/// What a process says of one of its parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct PeerNote {
+    /// Host and port of its admin endpoint.
+    pub(crate) peer: String,
+    /// Its own words.
+    pub(crate) says: String,
 }
 
 /// One question's last answer, and whether asking again failed.

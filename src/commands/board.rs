@@ -10,6 +10,6 @@ pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "board", async |process| {
         let store = services::store(&process.config)?;
         waiting::watch_store(&process, &store);
-        Ok(services::board(&process, &store))
+        services::board(&process, &store)
     })
 }

@@ -23,5 +23,5 @@ async fn assemble(process: Process) -> anyhow::Result<Router> {
     let tables = waiting::open_store(&process, &store, Unusable::Tell);
     services::start_processor(&process, consumer, store.clone(), tables.clone());
     services::start_alerting(&process, &store, tables)?;
-    Ok(services::board(&process, &store))
+    services::board(&process, &store)
 }

@@ -186,6 +186,10 @@ fn every_kind_of_broken_configuration_gets_a_clear_error() {
         (section("[alerting]\nstale_after_ms = 0\n"), &["alerting.stale_after_ms", "at least 30000"]),
         (section("[alerting]\nquery_timeout_ms = 0\n"), &["alerting.query_timeout_ms", "at least 100"]),
         (section("[alerting]\npublic_url = \"till.example\"\n"), &["alerting.public_url", "http://"]),
+        (
+            section("[admin]\npeers = [\"http://ingest:9090\"]\n"),
+            &["tillwatch.toml:6", "admin.peers", "HOST:PORT"],
+        ),
         (section("[admin]\nlisten = \"0.0.0.0:8080\"\n"), &["admin.listen", "taken by ingest.listen"]),
         (section("[telemetry]\nlog_filter = \"info,=\"\n"), &["tillwatch.toml:6", "telemetry.log_filter"]),
         (section("[telemetry]\notlp_endpoint = \"collector\"\n"), &["telemetry.otlp_endpoint", "http://"]),

@@ -32,6 +32,7 @@ fn collector(url: &str, clock: SharedClock) -> Collector {
         sources: Vec::new(),
         stale_after_ms: 60_000,
         observations: Observations::new(&Telemetry::for_tests().unwrap()),
+        peers: Peers::new(Vec::new()).unwrap(),
         memory: Memory::default(),
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn normal(window: Window) -> Snapshot {
         sources: Panel::known(now, sources()),
         declines: Panel::known(now, declines(false)),
         issuers: Panel::known(now, issuers(false)),
+        peers: Vec::new(),
     }
 }
 
@@ -137,6 +138,7 @@ pub(crate) fn nothing_known() -> Snapshot {
         sources: Panel { known: None, failure: failure() },
         declines: Panel { known: None, failure: failure() },
         issuers: Panel { known: None, failure: failure() },
+        peers: Vec::new(),
     }
 }
 

@@ -192,6 +192,9 @@ impl State {
                     div {
                         h1 { (self.words()) }
                         p { (self.detail()) }
+                        @for note in &snapshot.peers {
+                            p .peer { (note.peer) " says: " (note.says) }
+                        }
                     }
                 }
             }

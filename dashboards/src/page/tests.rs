@@ -3,7 +3,7 @@ mod contrast;
 use maud::Markup;
 
 use super::*;
-use crate::model::{Answers, Panel, Severity};
+use crate::model::{Answers, Panel, PeerNote, Severity};
 use crate::window::Window;
 
 /// The page as somebody reads it who sees no colours and no pictures: one line per element, charts by their summary.
@@ -77,6 +77,16 @@ fn stale_data_say_so_first_and_every_number_has_its_age() {
     let text = read(&examples::stale(Window::Hour));
     assert!(text.find("Data is stale since 03:07 UTC").unwrap() < text.find("Approval rate").unwrap());
     insta::assert_snapshot!("stale", text);
+}
+
+#[test]
+fn what_other_processes_say_stands_under_the_first_line() {
+    let mut snapshot = examples::stale(Window::Hour);
+    let says = "ingest: ready: 12 webhooks wait on the spool <b>".to_owned();
+    snapshot.peers = vec![PeerNote { peer: "10.0.0.5:9090".to_owned(), says }];
+    let text = read(&snapshot);
+    let note = text.find("10.0.0.5:9090 says: ingest: ready: 12 webhooks wait on the spool").unwrap();
+    assert!(text.find("Data is stale").unwrap() < note && note < text.find("Approval rate").unwrap());
 }
 
 #[test]

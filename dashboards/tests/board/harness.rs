@@ -112,10 +112,12 @@ impl Board {
                 ],
                 stale_after_ms: 60_000,
                 ingest_url: "http://127.0.0.1:8080".to_owned(),
+                peers: Vec::new(),
                 version: "0.1.0".to_owned(),
             },
             telemetry: telemetry.clone(),
-        });
+        })
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let lifecycle = Lifecycle::new();

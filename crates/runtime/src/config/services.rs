@@ -54,11 +54,13 @@ impl Default for IngestConfig {
 pub struct AdminConfig {
     /// Address and port. It shows payments and has no login: keep it on loopback or behind a proxy that has one.
     pub listen: SocketAddr,
+    /// The same of other processes, `HOST:PORT`: the board shows what they say of themselves.
+    pub peers: Vec<String>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), peers: Vec::new() }
     }
 }
 

@@ -11,6 +11,13 @@ impl Checker<'_> {
         if config.store.kind == StoreKind::ClickHouse {
             self.address("store", "url", &config.store.url, "use store.user and store.password");
         }
+        for peer in &config.admin.peers {
+            let port = peer.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+            if port.is_none() || peer.contains('/') {
+                let message = format!("{peer:?} is no HOST:PORT: write it as 10.0.0.5:9090");
+                self.problem("admin", "peers", message);
+            }
+        }
         self.address("alerting", "public_url", &config.alerting.public_url, "pages would show it");
         if !config.telemetry.otlp_endpoint.is_empty() {
             let endpoint = &config.telemetry.otlp_endpoint;
