@@ -3,9 +3,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a helper of a test fails the test, like the test itself, and says what the broker said"
 )]
 
+#[path = "rabbitmq/cluster.rs"]
+mod cluster;
 #[path = "rabbitmq/consuming.rs"]
 mod consuming;
 #[path = "rabbitmq/harness.rs"]
@@ -14,6 +17,8 @@ mod harness;
 mod publishing;
 #[path = "rabbitmq/spooling.rs"]
 mod spooling;
+#[path = "rabbitmq/tls.rs"]
+mod tls;
 #[path = "rabbitmq/topology.rs"]
 mod topology;
 #[path = "rabbitmq/trouble.rs"]

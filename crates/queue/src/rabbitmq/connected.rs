@@ -10,7 +10,7 @@ use crate::{Batch, BatchLimits, Delivery, Position};
 use bytes::Bytes;
 use lapin::message::Delivery as Delivered;
 use std::future::pending;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub(super) struct Connected {
     alone: Option<(u64, Vec<Bytes>)>,
     /// What must not be interrupted.
     work: Option<Task<Done>>,
+    /// Messages on their way to another queue. They stay unacknowledged until that has them, and nothing waits for them: a
+    /// broker in need takes nothing in for long.
+    moves: JoinSet<Result<(), BrokerError>>,
 }
 
 /// What came back alone is taken before the lanes are: nothing else then comes back with it, should it end this process
@@ -45,7 +48,6 @@ pub(super) struct Task<T>(JoinHandle<Result<T, BrokerError>>);
 enum Done {
     Got(Option<Box<Delivered>>),
     Consuming(Vec<lapin::Consumer>),
-    Moved,
 }
 
 impl Connected {
@@ -58,6 +60,7 @@ impl Connected {
             unacked: Unacked::new(channels),
             alone: None,
             work: None,
+            moves: JoinSet::new(),
         }
     }
 
@@ -110,7 +113,7 @@ impl Connected {
             self.work = None;
             self.finish(done)
         } else if self.is_waiting_for_an_ack() {
-            return pending().await;
+            return moved(&mut self.moves).await;
         } else {
             self.next(limits).await?
         };
@@ -123,7 +126,7 @@ impl Connected {
                 Fate::Process(records) => self.inbox.push(channel, tag, records),
                 Fate::Move(moved) => {
                     tracing::warn!(to = moved.to, reason = moved.reason, "a message is taken out of the way");
-                    self.work = Some(self.take_away(channel, tag, moved, mover.clone()));
+                    self.take_away(channel, tag, moved, mover.clone());
                 }
             }
         }
@@ -132,7 +135,6 @@ impl Connected {
 
     fn finish(&mut self, done: Done) -> Option<Message> {
         match done {
-            Done::Moved => None,
             Done::Consuming(consumers) => {
                 self.session.deliver(consumers);
                 self.phase = Phase::Open;
@@ -172,18 +174,18 @@ impl Connected {
                     biased;
                     message = self.session.next() => message.map(Some),
                     () = due => Ok(None),
+                    moved = moved(&mut self.moves) => moved.map(|()| None),
                 }
             }
         }
     }
 
-    fn take_away(&self, channel: usize, tag: u64, moved: Move, mover: Mover) -> Task<Done> {
+    fn take_away(&mut self, channel: usize, tag: u64, moved: Move, mover: Mover) {
         let acked = self.session.ack(channel, tag, false);
-        Task::spawn(async {
+        self.moves.spawn(async {
             mover.publish(moved).await?;
-            acked.await?;
-            Ok(Done::Moved)
-        })
+            acked.await
+        });
     }
 
     /// What is taken alone waits for all else, and all else for it.
@@ -207,6 +209,25 @@ impl Connected {
     }
 }
 
+/// Returns when a message was moved, or could not be.
+async fn moved(moves: &mut JoinSet<Result<(), BrokerError>>) -> Result<(), BrokerError> {
+    match moves.join_next().await {
+        Some(ended) => unwrapped(ended),
+        None => pending().await,
+    }
+}
+
+/// A panic goes on here.
+fn unwrapped<T>(ended: Result<Result<T, BrokerError>, JoinError>) -> Result<T, BrokerError> {
+    match ended {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(lapin::Error::from(std::io::Error::other(error)).into()),
+        },
+    }
+}
+
 impl<T: Send + 'static> Task<T> {
     #[expect(clippy::disallowed_methods, reason = "it ends with the consumer, which the lifecycle waits for")]
     pub(super) fn spawn(work: impl Future<Output = Result<T, BrokerError>> + Send + 'static) -> Self {
@@ -215,13 +236,7 @@ impl<T: Send + 'static> Task<T> {
 
     /// Waits for it; only once.
     pub(super) async fn result(&mut self) -> Result<T, BrokerError> {
-        match (&mut self.0).await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => Err(lapin::Error::from(std::io::Error::other(error)).into()),
-            },
-        }
+        unwrapped((&mut self.0).await)
     }
 }
 

@@ -25,6 +25,17 @@ pub enum ConnectError {
         #[source]
         source: lapin::Error,
     },
+    /// One of the two does not trust the other.
+    #[error("the broker at {node} cannot be reached: {advice}")]
+    Untrusted {
+        /// Host and port.
+        node: String,
+        /// What to look at.
+        advice: &'static str,
+        /// What went wrong.
+        #[source]
+        source: lapin::Error,
+    },
     /// No answer.
     #[error("the broker at {node} did not answer within {} ms", .within.as_millis())]
     TimedOut {
@@ -55,13 +66,26 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Conn
         };
         last = Some(match timeout(config.connect_timeout, connecting).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(source)) => ConnectError::Broker { node, source },
+            Ok(Err(source)) => failed(node, source),
             Err(_) => ConnectError::TimedOut { node, within: config.connect_timeout },
         });
     }
     // `Addresses` holds at least one.
     Err(last
         .unwrap_or_else(|| ConnectError::TimedOut { node: String::new(), within: config.connect_timeout }))
+}
+
+/// What the TLS library says is for who knows certificates; the advice is for who has a configuration.
+fn failed(node: String, source: lapin::Error) -> ConnectError {
+    let said = source.to_string();
+    let advice = if said.contains("invalid peer certificate") {
+        "its certificate is not trusted, or not for this host: queue.ca_file names authorities beside the system's"
+    } else if said.contains("fatal alert") {
+        "it does not accept our certificate, or demands one: queue.client_certificate_file and queue.client_key"
+    } else {
+        return ConnectError::Broker { node, source };
+    };
+    ConnectError::Untrusted { node, advice, source }
 }
 
 /// Takes leave of the broker; what goes wrong is of no consequence, since nothing is left to be sent.

@@ -16,6 +16,8 @@ use tokio::time::sleep;
 pub struct Consumer {
     broker: Arc<BrokerConfig>,
     topology: Arc<Topology>,
+    /// Whether the queues were there when somebody last looked.
+    is_declared: bool,
     config: ConsumeConfig,
     mover: Mover,
     backoff: Backoff,
@@ -44,8 +46,12 @@ pub async fn open_consumer_of(
     topology: Topology,
     config: ConsumeConfig,
 ) -> Result<Consumer, OpenError> {
-    match Session::open(&broker, &topology, config.prefetch).await {
-        Ok(session) => session.close().await,
+    let mut is_declared = false;
+    match Session::open(&broker, &topology, is_declared, config.prefetch).await {
+        Ok(session) => {
+            is_declared = true;
+            session.close().await;
+        }
         Err(BrokerError::Topology(error)) if error.is_for_good() => return Err(OpenError::Topology(error)),
         Err(error) => tracing::warn!(error = chain(&error), "the broker is away"),
     }
@@ -54,6 +60,7 @@ pub async fn open_consumer_of(
         mover: Mover::new(Arc::clone(&broker)),
         broker,
         topology: Arc::new(topology),
+        is_declared,
         config,
         backoff: Backoff::new(),
         connection: Connection::None,
@@ -70,6 +77,7 @@ impl Consumer {
             Ok(batch) => Ok(batch),
             Err(error) => {
                 self.connection = Connection::None;
+                self.is_declared &= !error.is_about_queues();
                 Err(ConsumeError::Broker(error))
             }
         }
@@ -106,6 +114,7 @@ impl Consumer {
                 Connection::Connecting(connecting) => {
                     let session = connecting.result().await?;
                     self.backoff.reset();
+                    self.is_declared = true;
                     self.connection = Connection::Connected(Box::new(Connected::new(session)));
                 }
                 Connection::None => self.connection = Connection::Connecting(self.connect()),
@@ -115,10 +124,10 @@ impl Consumer {
 
     fn connect(&mut self) -> Task<Session> {
         let (broker, topology) = (Arc::clone(&self.broker), Arc::clone(&self.topology));
-        let (pause, prefetch) = (self.backoff.next(), self.config.prefetch);
+        let (pause, prefetch, is_declared) = (self.backoff.next(), self.config.prefetch, self.is_declared);
         Task::spawn(async move {
             sleep(pause).await;
-            Session::open(&broker, &topology, prefetch).await
+            Session::open(&broker, &topology, is_declared, prefetch).await
         })
     }
 }

@@ -50,8 +50,14 @@ pub async fn open_publisher(broker: BrokerConfig, config: PublishConfig) -> Resu
     let lanes: Vec<_> =
         topology.lanes().map(|queue| Arc::new(Lane::new(queue, &config, broker.lanes))).collect();
     let link = Arc::new(Link::new());
-    let mut connection =
-        Connector { broker, topology, config: config.clone(), lanes: lanes.clone(), link: Arc::clone(&link) };
+    let mut connection = Connector {
+        broker,
+        topology,
+        is_declared: false,
+        config: config.clone(),
+        lanes: lanes.clone(),
+        link: Arc::clone(&link),
+    };
     let first = match connection.connect().await {
         Err(SessionError::Topology(error)) if error.is_for_good() => return Err(OpenError::Topology(error)),
         first => first,
@@ -153,6 +159,9 @@ impl Drop for Inner {
 struct Connector {
     broker: BrokerConfig,
     topology: Topology,
+    /// Whether the queues were there when somebody last looked. Asking again would wait for those that have no leader
+    /// at the moment, while the others could be published to.
+    is_declared: bool,
     config: PublishConfig,
     lanes: Vec<Arc<Lane>>,
     link: Arc<Link>,
@@ -180,6 +189,7 @@ impl Connector {
                 }
                 Err(error) => error,
             };
+            self.is_declared &= !matches!(error, SessionError::Send(SendError::Unroutable(_)));
             self.lost(&error);
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -194,11 +204,13 @@ impl Connector {
 
     async fn connect(&mut self) -> Result<Session, SessionError> {
         let connection = connect(&self.broker, "publish").await?;
-        self.topology.declare(&connection.create_channel().await?).await?;
+        if !self.is_declared {
+            self.topology.declare(&connection.create_channel().await?).await?;
+            self.is_declared = true;
+        }
         let mut senders = Vec::with_capacity(self.lanes.len());
         for lane in &self.lanes {
-            let channel = connection.create_channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            let channel = confirming(&connection).await?;
             senders.push(Sender::new(lane, channel, connection.status(), &self.link, &self.config));
         }
         self.link.up(connection.status().clone());
@@ -213,17 +225,35 @@ impl Connector {
     }
 }
 
+/// A channel that confirms what is published on it.
+async fn confirming(connection: &lapin::Connection) -> Result<lapin::Channel, lapin::Error> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
 impl Session {
-    /// Publishes until the first channel is of no more use; `None`: until `stop`.
+    /// Publishes until the connection, or what is declared over it, is of no more use; `None`: until `stop`.
     async fn run(self, stop: &CancellationToken) -> Option<SendError> {
         let mut sending = JoinSet::new();
         for sender in self.senders {
             sending.spawn(sender.run());
         }
-        let ended = tokio::select! {
-            () = stop.cancelled() => None,
-            Some(ended) = sending.join_next() => {
-                Some(ended.unwrap_or_else(|error| SendError::Broker(std::io::Error::other(error).into())))
+        let ended = loop {
+            let ended = tokio::select! {
+                () = stop.cancelled() => break None,
+                Some(ended) = sending.join_next() => ended,
+            };
+            match ended {
+                Ok((sender, error @ SendError::Refusing(_))) => {
+                    tracing::warn!(error = chain(&error), "another channel is tried");
+                    match confirming(&self.connection).await {
+                        Ok(channel) => drop(sending.spawn(sender.over(channel).run())),
+                        Err(error) => break Some(error.into()),
+                    }
+                }
+                Ok((_, error)) => break Some(error),
+                Err(error) => break Some(SendError::Broker(std::io::Error::other(error).into())),
             }
         };
         // What they had not confirmed is back in the lanes before anything else is published.

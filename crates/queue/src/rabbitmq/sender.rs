@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// AMQP's delivery mode of a message that is written to disk.
 const PERSISTENT: u8 = 2;
@@ -29,7 +29,14 @@ pub(super) enum SendError {
     Silent(Duration),
     #[error("the broker has no queue `{0}`")]
     Unroutable(Arc<str>),
+    /// A queue that is full refuses too; then another channel fares no better, and costs little.
+    #[error("the broker refuses everything for `{0}` on this channel")]
+    Refusing(Arc<str>),
 }
+
+/// A channel of 3.10 that is opened while a queue changes its leader asks the old one for ever, and refuses whatever is
+/// published: after so long without a confirm another is opened.
+const REFUSING_MAX: Duration = Duration::from_millis(500);
 
 /// What one channel works with.
 #[derive(Debug)]
@@ -48,6 +55,8 @@ pub(super) struct Sender {
 struct Unconfirmed {
     lane: Arc<Lane>,
     messages: BTreeMap<u64, Message>,
+    /// Since when everything is refused.
+    refused_since: Option<Instant>,
 }
 
 impl Sender {
@@ -69,9 +78,20 @@ impl Sender {
         }
     }
 
+    /// The same over another channel.
+    pub(super) fn over(self, channel: Channel) -> Self {
+        Self { channel, ..self }
+    }
+
     /// Publishes until the channel is of no more use; what is not confirmed by then is back in the lane.
-    pub(super) async fn run(self) -> SendError {
-        let mut unconfirmed = Unconfirmed { lane: Arc::clone(&self.lane), messages: BTreeMap::new() };
+    pub(super) async fn run(self) -> (Self, SendError) {
+        let error = self.send().await;
+        (self, error)
+    }
+
+    async fn send(&self) -> SendError {
+        let lane = Arc::clone(&self.lane);
+        let mut unconfirmed = Unconfirmed { lane, messages: BTreeMap::new(), refused_since: None };
         let mut confirms = FuturesUnordered::new();
         let mut number = 0;
         loop {
@@ -128,6 +148,7 @@ impl Sender {
             Confirmation::Ack(None) => {
                 self.link.confirmed(message.records());
                 self.lane.settle(message, &Ok(()));
+                unconfirmed.refused_since = None;
                 Ok(())
             }
             // `mandatory`: it came back, and then is acknowledged, which only says that this is all that will happen.
@@ -141,7 +162,11 @@ impl Sender {
             Confirmation::Nack(_) | Confirmation::NotRequested => {
                 self.link.refused();
                 self.lane.settle(message, &Err(PublishError::Nacked));
-                Ok(())
+                let since = *unconfirmed.refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < REFUSING_MAX {
+                    return Ok(());
+                }
+                Err(SendError::Refusing(Arc::clone(&self.lane.queue)))
             }
         }
     }

@@ -8,10 +8,16 @@ use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt as _};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection};
+use lapin::{Channel, Connection, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Whoever waits longer connects anew: to another node, or to the same when its queues have leaders.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The connection to the broker, or something that was done over it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +32,14 @@ pub enum BrokerError {
     /// It ended.
     #[error("the connection to the broker ended")]
     Ended(#[from] lapin::Error),
+    /// It is there, and does not answer: nobody leads a queue at the moment.
+    #[error("the broker did not {action} within {} s", .within.as_secs())]
+    Silent {
+        /// What it was asked.
+        action: &'static str,
+        /// How long was waited.
+        within: Duration,
+    },
     /// The broker delivers no more from a queue.
     #[error("the broker delivers no more from `{queue}`: it was deleted, or its node stops")]
     Cancelled {
@@ -79,14 +93,17 @@ impl Stream for Deliveries {
 }
 
 impl Session {
-    /// Connects and declares the queues; nothing is delivered yet.
+    /// Connects, and declares the queues unless they are known to be there; nothing is delivered yet.
     pub(super) async fn open(
         config: &BrokerConfig,
         topology: &Topology,
+        is_declared: bool,
         prefetch: u16,
     ) -> Result<Self, BrokerError> {
         let connection = connect(config, "consume").await?;
-        topology.declare(&connection.create_channel().await?).await?;
+        if !is_declared {
+            topology.declare(&connection.create_channel().await?).await?;
+        }
         let queues: Vec<_> = topology.lanes().chain([topology.alone()]).collect();
         let mut channels = Vec::with_capacity(queues.len());
         for _ in &queues {
@@ -101,8 +118,8 @@ impl Session {
         let got = self.channels.last().cloned().zip(self.queues.last().cloned());
         async move {
             let Some((channel, queue)) = got else { return Ok(None) };
-            let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await?;
-            Ok(got.map(|got| got.delivery))
+            let got = channel.basic_get(queue.into(), BasicGetOptions::default());
+            Ok(answered("give a message", got).await?.map(|got| got.delivery))
         }
     }
 
@@ -117,7 +134,8 @@ impl Session {
                 let prefetch = if channel == alone { 1 } else { prefetch };
                 opened.basic_qos(prefetch, BasicQosOptions::default()).await?;
                 let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-                consumers.push(opened.basic_consume(queue.into(), "".into(), options, arguments).await?);
+                let consumer = opened.basic_consume(queue.into(), "".into(), options, arguments);
+                consumers.push(answered("begin to deliver", consumer).await?);
             }
             Ok(consumers)
         }
@@ -184,6 +202,33 @@ impl Session {
                 properties: delivery.properties,
                 is_alone: channel == self.alone(),
             },
+        }
+    }
+}
+
+/// What the broker answers, if it does.
+async fn answered<T>(
+    action: &'static str,
+    asked: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, BrokerError> {
+    match timeout(ANSWERED_WITHIN, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(BrokerError::Silent { action, within: ANSWERED_WITHIN }),
+    }
+}
+
+impl BrokerError {
+    /// Whether the queues may be gone, so that they have to be declared again.
+    pub(super) fn is_about_queues(&self) -> bool {
+        match self {
+            Self::Topology(_) | Self::Cancelled { .. } => true,
+            Self::Ended(source) => match source.kind() {
+                ErrorKind::ProtocolError(said) => {
+                    *said.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
+                }
+                _ => false,
+            },
+            Self::Connect(_) | Self::Silent { .. } | Self::NotMoved { .. } => false,
         }
     }
 }

@@ -17,6 +17,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, ErrorKind};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How often the broker delivers a message again before it dead-letters it on its own. What comes back is taken out
 /// long before; this is for a processor that does not live long enough for that.
@@ -25,6 +26,9 @@ const DELIVERY_LIMIT: u32 = 20;
 /// RabbitMQ 4 gives a quorum queue a limit of 20 where none is declared, and then drops what has no queue to go to. A dead
 /// letter stays until somebody decides about it, however often it is looked at.
 const DEAD_LETTERS_DELIVERY_LIMIT: u32 = 1_000_000_000;
+
+/// While a queue has no leader, 3.10 leaves the question whether it is there without an answer, for ever.
+const DECLARED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long what failed alone rests: after the first failure, the second, and so on. After the last it is dead.
 pub const RETRY_DELAYS: [Duration; 3] =
@@ -64,6 +68,14 @@ pub enum TopologyError {
         /// What the broker says.
         reason: String,
     },
+    /// The broker is there and does not answer: nobody leads the queue at the moment.
+    #[error("the broker does not say within {} s whether queue `{queue}` is there", .within.as_secs())]
+    Silent {
+        /// Which queue.
+        queue: String,
+        /// How long was waited.
+        within: Duration,
+    },
     /// Anything else: a connection that ended, a broker that is stopping.
     #[error("queue `{queue}` cannot be declared")]
     Broker {
@@ -80,7 +92,7 @@ impl TopologyError {
     pub fn is_for_good(&self) -> bool {
         match self {
             Self::Mismatch { .. } | Self::Refused { .. } => true,
-            Self::Broker { .. } => false,
+            Self::Broker { .. } | Self::Silent { .. } => false,
         }
     }
 }
@@ -173,7 +185,10 @@ fn dead_lettered_to(queue: &str, delivery_limit: u32) -> FieldTable {
 }
 
 async fn declare_queue(channel: &Channel, queue: &str, arguments: FieldTable) -> Result<(), TopologyError> {
-    let declared = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await;
+    let declared = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments);
+    let Ok(declared) = timeout(DECLARED_WITHIN, declared).await else {
+        return Err(TopologyError::Silent { queue: queue.to_owned(), within: DECLARED_WITHIN });
+    };
     let Err(source) = declared else { return Ok(()) };
     Err(match source.kind() {
         ErrorKind::ProtocolError(said) => {
