@@ -2,8 +2,10 @@
 //! knows what of his was not confirmed, and makes another.
 
 use lapin::types::ShortString;
-use lapin::{Connection, ConnectionBuilder, ConnectionProperties, runtime};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionBuilder, ConnectionProperties, ErrorKind, runtime};
 use rand::seq::SliceRandom as _;
+use std::io;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -66,7 +68,7 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Conn
         };
         last = Some(match timeout(config.connect_timeout, connecting).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(source)) => failed(node, source),
+            Ok(Err(source)) => failed(address, node, source),
             Err(_) => ConnectError::TimedOut { node, within: config.connect_timeout },
         });
     }
@@ -76,11 +78,14 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Conn
 }
 
 /// What the TLS library says is for who knows certificates; the advice is for who has a configuration.
-fn failed(node: String, source: lapin::Error) -> ConnectError {
+fn failed(address: &AMQPUri, node: String, source: lapin::Error) -> ConnectError {
     let said = source.to_string();
+    // The alert that says why may be overtaken by the end of the connection.
+    let is_cut = address.scheme == AMQPScheme::AMQPS
+        && matches!(source.kind(), ErrorKind::IOError(error) if error.kind() == io::ErrorKind::ConnectionReset);
     let advice = if said.contains("invalid peer certificate") {
         "its certificate is not trusted, or not for this host: queue.ca_file names authorities beside the system's"
-    } else if said.contains("fatal alert") {
+    } else if is_cut || said.contains("fatal alert") {
         "it does not accept our certificate, or demands one: queue.client_certificate_file and queue.client_key"
     } else {
         return ConnectError::Broker { node, source };
