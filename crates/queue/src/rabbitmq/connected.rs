@@ -5,11 +5,12 @@ use super::isolation::{Fate, Move};
 use super::mover::Mover;
 use super::session::{BrokerError, Message, Session};
 use super::topology::Topology;
-use super::unacked::Unacked;
+use super::unacked::{Ack, Unacked};
 use crate::{Batch, BatchLimits, Delivery, Position};
 use bytes::Bytes;
 use lapin::message::Delivery as Delivered;
 use std::future::pending;
+use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -23,10 +24,15 @@ pub(super) struct Connected {
     alone: Option<(u64, Vec<Bytes>)>,
     /// What must not be interrupted.
     work: Option<Task<Done>>,
-    /// Messages on their way to another queue. They stay unacknowledged until that has them, and nothing waits for them: a
-    /// broker in need takes nothing in for long.
-    moves: JoinSet<Result<(), BrokerError>>,
+    /// Messages on their way to another queue. They stay unacknowledged until that has them.
+    moves: JoinSet<Result<Ack, BrokerError>>,
+    /// Until when nothing else is done than to wait for a message on its way.
+    moving_until: Option<Instant>,
 }
+
+/// A message that is taken out of the way is waited for: should the next end this process, it would come back too. But a
+/// broker in need takes nothing in for long, and goes on delivering.
+const MOVED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What came back alone is taken before the lanes are: nothing else then comes back with it, should it end this process
 /// too.
@@ -61,13 +67,14 @@ impl Connected {
             alone: None,
             work: None,
             moves: JoinSet::new(),
+            moving_until: None,
         }
     }
 
     /// Everything up to `position` is done.
     pub(super) async fn ack(&mut self, position: u64) -> Result<(), BrokerError> {
-        for (channel, tag) in self.unacked.done(position) {
-            self.session.ack(channel, tag, true).await?;
+        for ack in self.unacked.done(position) {
+            self.session.ack(ack).await?;
         }
         Ok(())
     }
@@ -108,12 +115,22 @@ impl Connected {
         topology: &Topology,
         mover: &Mover,
     ) -> Result<(), BrokerError> {
+        if let Some(until) = self.moving_until {
+            tokio::select! {
+                moved = moved(&mut self.moves, &mut self.unacked) => moved?,
+                () = sleep_until(until) => {
+                    tracing::warn!("the broker takes nothing in; what it delivers is processed meanwhile");
+                }
+            }
+            self.moving_until = None;
+            return Ok(());
+        }
         let message = if let Some(work) = &mut self.work {
             let done = work.result().await?;
             self.work = None;
             self.finish(done)
         } else if self.is_waiting_for_an_ack() {
-            return moved(&mut self.moves).await;
+            return moved(&mut self.moves, &mut self.unacked).await;
         } else {
             self.next(limits).await?
         };
@@ -174,17 +191,23 @@ impl Connected {
                     biased;
                     message = self.session.next() => message.map(Some),
                     () = due => Ok(None),
-                    moved = moved(&mut self.moves) => moved.map(|()| None),
+                    moved = moved(&mut self.moves, &mut self.unacked) => moved.map(|()| None),
                 }
             }
         }
     }
 
     fn take_away(&mut self, channel: usize, tag: u64, moved: Move, mover: Mover) {
-        let acked = self.session.ack(channel, tag, false);
-        self.moves.spawn(async {
+        if self.moves.is_empty() {
+            self.moving_until = Some(Instant::now() + MOVED_WITHIN);
+        }
+        self.unacked.moving(channel, tag);
+        let ack = Ack { channel, tag, multiple: false };
+        let acked = self.session.ack(ack);
+        self.moves.spawn(async move {
             mover.publish(moved).await?;
-            acked.await
+            acked.await?;
+            Ok(ack)
         });
     }
 
@@ -210,11 +233,14 @@ impl Connected {
 }
 
 /// Returns when a message was moved, or could not be.
-async fn moved(moves: &mut JoinSet<Result<(), BrokerError>>) -> Result<(), BrokerError> {
-    match moves.join_next().await {
-        Some(ended) => unwrapped(ended),
-        None => pending().await,
-    }
+async fn moved(
+    moves: &mut JoinSet<Result<Ack, BrokerError>>,
+    unacked: &mut Unacked,
+) -> Result<(), BrokerError> {
+    let Some(ended) = moves.join_next().await else { return pending().await };
+    let Ack { channel, tag, .. } = unwrapped(ended)?;
+    unacked.moved(channel, tag);
+    Ok(())
 }
 
 /// A panic goes on here.

@@ -4,6 +4,7 @@ use super::config::BrokerConfig;
 use super::connection::{ConnectError, close, connect};
 use super::isolation::Delivered;
 use super::topology::{Topology, TopologyError};
+use super::unacked::Ack;
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt as _};
 use lapin::message::Delivery;
@@ -159,13 +160,9 @@ impl Session {
         }
     }
 
-    /// Acknowledges a message, with all before it on the channel if `multiple`.
-    pub(super) fn ack(
-        &self,
-        channel: usize,
-        tag: u64,
-        multiple: bool,
-    ) -> impl Future<Output = Result<(), BrokerError>> + Send + use<> {
+    /// Acknowledges a message, or several.
+    pub(super) fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), BrokerError>> + Send + use<> {
+        let Ack { channel, tag, multiple } = ack;
         let channel = self.channels.get(channel).cloned();
         async move {
             match channel {
