@@ -6,6 +6,7 @@
 //!            ─▶ body: size, read time
 //!            ─▶ verify: the raw bytes, before anything parses them
 //!            ─▶ publish: durable
+//!            ─▶ tally: counted as acknowledged
 //!            ─▶ 200
 //! ```
 //!
@@ -18,6 +19,8 @@ mod observations;
 mod queue_observations;
 mod server;
 mod sources;
+mod tallies;
+mod tally;
 mod trace;
 mod webhooks;
 
@@ -36,6 +39,7 @@ pub use sources::{SourceError, Sources};
 
 use crate::heartbeat::Heartbeats;
 use crate::observations::Observations;
+use crate::tallies::Tallies;
 use crate::webhooks::Receiver;
 
 /// What ingest needs to run.
@@ -47,7 +51,7 @@ pub struct Ingest {
     pub sources: Sources,
     /// Where envelopes go.
     pub publisher: Publisher,
-    /// Name of this process in heartbeats.
+    /// Name of this process in heartbeats and tallies.
     pub instance: String,
     /// The time.
     pub clock: SharedClock,
@@ -57,7 +61,8 @@ pub struct Ingest {
     pub health: HealthHandle,
 }
 
-/// Serves webhooks on `listener` until the soft token is cancelled, then finishes the requests in hand.
+/// Serves webhooks on `listener` until the soft token is cancelled, then finishes the requests in hand and sends the last
+/// tallies.
 pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let observations = Observations::new(&ingest.telemetry);
     queue_observations::watch_queue(&ingest.telemetry, &ingest.publisher);
@@ -70,9 +75,26 @@ pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) ->
     };
     lifecycle.spawn("heartbeats", heartbeats.run(lifecycle.soft().clone()));
     let (health, config) = (ingest.health.clone(), ingest.config.clone());
+    let tallies = Arc::new(Tallies {
+        sources: ingest.sources.tallies(),
+        publisher: ingest.publisher.clone(),
+        instance: ingest.instance.clone(),
+        interval: Duration::from_millis(config.heartbeat_interval_ms),
+        clock: Arc::clone(&ingest.clock),
+    });
+    let (sending, soft) = (Arc::clone(&tallies), lifecycle.soft().clone());
+    lifecycle.spawn("tallies", async move {
+        sending.run(soft).await;
+        Ok(())
+    });
     let router = Receiver::new(ingest, observations).into_router();
     health.ready();
     server::serve(listener, router, &config, &lifecycle).await;
     health.not_ready("draining");
+    tokio::select! {
+        biased;
+        () = lifecycle.hard().cancelled() => {}
+        () = tallies.send() => {}
+    }
     Ok(())
 }
