@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use payments::Tally;
+use payments::{Tally, UnixMillis};
 use queue::{PublishError, Publisher};
 use runtime::{SharedClock, chain};
 use tokio_util::sync::CancellationToken;
@@ -61,8 +61,9 @@ impl Tallies {
 
     async fn send_of(&self, source: &SourceTally) -> Result<(), PublishError> {
         loop {
-            let tallies = source.untold(&self.instance, AT_ONCE_MAX);
-            let sent = join_all(tallies.iter().map(|tally| self.send_one(source, tally))).await;
+            let now = self.clock.now();
+            let tallies = source.untold(&self.instance, now, AT_ONCE_MAX);
+            let sent = join_all(tallies.iter().map(|tally| self.send_one(source, tally, now))).await;
             sent.into_iter().collect::<Result<(), _>>()?;
             if tallies.len() < AT_ONCE_MAX {
                 return Ok(());
@@ -70,9 +71,9 @@ impl Tallies {
         }
     }
 
-    async fn send_one(&self, source: &SourceTally, tally: &Tally) -> Result<(), PublishError> {
+    async fn send_one(&self, source: &SourceTally, tally: &Tally, now: UnixMillis) -> Result<(), PublishError> {
         self.publisher.publish(source.lane, &[&tally.encode()]).await?;
-        source.told(tally);
+        source.told(tally, now);
         Ok(())
     }
 }

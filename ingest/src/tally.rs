@@ -16,8 +16,9 @@ use uuid::Uuid;
 /// then the oldest is forgotten: too little is counted, and nothing is called missing for that.
 const MINUTES_MAX: usize = 1_440;
 
-/// A minute is kept this long after it was told, for webhooks that are answered late. One that comes later still begins
-/// a cell of its own.
+/// A minute is kept this long, for webhooks that are answered late, and then told once more: a tally may be lost with a
+/// queue that is purged, or met by a processor that does not know it yet. A webhook that comes later still begins a cell of
+/// its own.
 const KEPT: Duration = Duration::from_mins(5);
 
 /// What is counted of one source.
@@ -44,6 +45,8 @@ struct Cell {
     uncertain_ids: Vec<Uuid>,
     /// How many were counted when it was last told.
     told: u64,
+    /// Whether it was told when it was old already.
+    is_told_again: bool,
 }
 
 /// A webhook that was handed to the queue, before it is known what became of it. Dropped without that (its sender went
@@ -67,10 +70,10 @@ impl SourceTally {
         Handed { tally: self, id, received_at, is_counted: false }
     }
 
-    /// What was counted and not told yet: at most `cells_max`, the oldest first.
-    pub(crate) fn untold(&self, instance: &str, cells_max: usize) -> Vec<Tally> {
+    /// What was counted and not told yet, or is to be told once more: at most `cells_max`, the oldest first.
+    pub(crate) fn untold(&self, instance: &str, now: UnixMillis, cells_max: usize) -> Vec<Tally> {
         let minutes = self.minutes();
-        let untold = minutes.cells.iter().filter(|(_, cell)| cell.counted() > cell.told);
+        let untold = minutes.cells.iter().filter(|(minute, cell)| !cell.is_told(**minute, now));
         let tally = |(minute, cell): (&UnixMillis, &Cell)| Tally {
             cell: cell.id,
             minute: *minute,
@@ -84,19 +87,19 @@ impl SourceTally {
         untold.take(cells_max).map(tally).collect()
     }
 
-    /// `tally` is durable.
-    pub(crate) fn told(&self, tally: &Tally) {
+    /// `tally` is durable, which was sent at `now`.
+    pub(crate) fn told(&self, tally: &Tally, now: UnixMillis) {
         let mut minutes = self.minutes();
         if let Some(cell) = minutes.cells.get_mut(&tally.minute).filter(|cell| cell.id == tally.cell) {
             cell.told = cell.told.max(tally.acknowledged.saturating_add(tally.uncertain));
+            cell.is_told_again |= is_old(tally.minute, now);
         }
     }
 
     /// Lets go of old minutes that were told; returns how many had to be forgotten untold since the last call.
     pub(crate) fn tidy(&self, now: UnixMillis) -> u64 {
         let mut minutes = self.minutes();
-        let old = now.minus(KEPT).minute();
-        minutes.cells.retain(|minute, cell| *minute >= old || cell.counted() > cell.told);
+        minutes.cells.retain(|minute, cell| !is_old(*minute, now) || !cell.is_told(*minute, now));
         std::mem::take(&mut minutes.forgotten)
     }
 
@@ -128,12 +131,20 @@ impl SourceTally {
 impl Cell {
     fn new() -> Self {
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-        Self { id, acknowledged: 0, fingerprint: 0, uncertain: 0, uncertain_ids: Vec::new(), told: 0 }
+        Self { id, acknowledged: 0, fingerprint: 0, uncertain: 0, uncertain_ids: Vec::new(), told: 0, is_told_again: false }
+    }
+
+    fn is_told(&self, minute: UnixMillis, now: UnixMillis) -> bool {
+        self.counted() == self.told && (self.is_told_again || !is_old(minute, now))
     }
 
     fn counted(&self) -> u64 {
         self.acknowledged.saturating_add(self.uncertain)
     }
+}
+
+fn is_old(minute: UnixMillis, now: UnixMillis) -> bool {
+    minute < now.minus(KEPT).minute()
 }
 
 impl Handed<'_> {
@@ -169,12 +180,16 @@ mod tests {
 
     /// Minute, acknowledged, fingerprint, uncertain of each untold cell.
     fn untold(tally: &SourceTally) -> Vec<(i64, u64, u64, u64)> {
-        let tallies = tally.untold("i", usize::MAX);
+        let tallies = tally.untold("i", HOUR_END, usize::MAX);
         tallies.iter().map(|t| (t.minute.0, t.acknowledged, t.fingerprint, t.uncertain)).collect()
     }
 
     fn tell(tally: &SourceTally) {
-        tally.untold("i", usize::MAX).iter().for_each(|one| tally.told(one));
+        tell_at(tally, HOUR_END);
+    }
+
+    fn tell_at(tally: &SourceTally, now: UnixMillis) {
+        tally.untold("i", now, usize::MAX).iter().for_each(|one| tally.told(one, now));
     }
 
     #[test]
@@ -187,7 +202,7 @@ mod tests {
         tally.handed(id(8), first).refused();
         drop(tally.handed(id(9), first));
         assert_eq!(untold(&tally), [(HOUR_END.0 - 60_000, 2, 11, 0), (HOUR_END.0, 1, 7, 1)]);
-        assert_eq!(tally.untold("i", 9)[1].uncertain_ids, [id(9)]);
+        assert_eq!(tally.untold("i", HOUR_END, 9)[1].uncertain_ids, [id(9)]);
     }
 
     #[test]
@@ -202,35 +217,41 @@ mod tests {
     fn what_was_told_is_not_told_again_until_it_has_grown() {
         let tally = SourceTally::new("s", 0);
         tally.handed(id(1), HOUR_END).acknowledged();
-        let before = tally.untold("i", 9);
+        let before = tally.untold("i", HOUR_END, 9);
         tally.handed(id(2), HOUR_END).acknowledged();
         // It grew while it was on its way.
-        tally.told(&before[0]);
+        tally.told(&before[0], HOUR_END);
         assert_eq!(untold(&tally), [(HOUR_END.0, 2, 3, 0)]);
         tell(&tally);
         assert_eq!(untold(&tally), []);
         // A word that comes late takes nothing back.
-        tally.told(&before[0]);
+        tally.told(&before[0], HOUR_END);
         assert_eq!(untold(&tally), []);
     }
 
     #[test]
-    fn a_minute_is_let_go_when_it_is_told_and_old_and_a_late_one_begins_another_cell() {
+    fn a_minute_is_told_once_more_when_it_is_old_and_let_go_and_a_late_one_begins_another_cell() {
         let tally = SourceTally::new("s", 0);
         let later = UnixMillis(HOUR_END.0 + 10 * 60_000);
         tally.handed(id(1), HOUR_END).acknowledged();
-        let first = tally.untold("i", 9)[0].cell;
+        let first = tally.untold("i", HOUR_END, 9)[0].cell;
         assert_eq!(tally.tidy(later), 0);
         assert_eq!(untold(&tally).len(), 1, "not told yet");
         tell(&tally);
         tally.tidy(UnixMillis(HOUR_END.0 + 4 * 60_000));
         tally.handed(id(2), HOUR_END).acknowledged();
-        assert_eq!(tally.untold("i", 9)[0].cell, first, "not old yet");
+        assert_eq!(tally.untold("i", HOUR_END, 9)[0].cell, first, "not old yet");
         tell(&tally);
+        assert_eq!(untold(&tally), []);
+        tally.tidy(later);
+        let again = tally.untold("i", later, 9);
+        assert_eq!((again.len(), again[0].cell, again[0].acknowledged), (1, first, 2), "told once more");
+        tell_at(&tally, later);
+        assert_eq!(tally.untold("i", later, 9), []);
         tally.tidy(later);
         // The clock was set back: a count that began anew under the first name would be taken for an older copy of it.
         tally.handed(id(3), HOUR_END).acknowledged();
-        let second = tally.untold("i", 9);
+        let second = tally.untold("i", HOUR_END, 9);
         assert_ne!(second[0].cell, first);
         assert_eq!(second[0].acknowledged, 1);
     }
@@ -240,7 +261,7 @@ mod tests {
         let cells = [(); 2].map(|()| {
             let tally = SourceTally::new("s", 0);
             tally.handed(id(1), HOUR_END).acknowledged();
-            tally.untold("same instance", 9)[0].cell
+            tally.untold("same instance", HOUR_END, 9)[0].cell
         });
         assert_ne!(cells[0], cells[1]);
     }
@@ -251,14 +272,14 @@ mod tests {
         for minute in 0..2_000 {
             drop(tally.handed(id(1), UnixMillis(minute * 60_000)));
         }
-        let kept = tally.untold("i", usize::MAX);
+        let kept = tally.untold("i", HOUR_END, usize::MAX);
         assert_eq!((kept.len(), kept[0].minute.0), (MINUTES_MAX, 560 * 60_000));
         assert_eq!((tally.tidy(UnixMillis(0)), tally.tidy(UnixMillis(0))), (560, 0));
-        assert_eq!(tally.untold("i", 3).len(), 3);
+        assert_eq!(tally.untold("i", HOUR_END, 3).len(), 3);
         for number in 0..1_000 {
             drop(tally.handed(id(number), HOUR_END));
         }
-        let last = tally.untold("i", usize::MAX).pop().unwrap();
+        let last = tally.untold("i", HOUR_END, usize::MAX).pop().unwrap();
         assert_eq!((last.uncertain, last.uncertain_ids.len()), (1_000, UNCERTAIN_NAMED_MAX));
     }
 }

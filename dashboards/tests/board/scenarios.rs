@@ -83,7 +83,9 @@ pub(crate) async fn the_numbers_are_exact_and_copies_are_not_counted(engine: &En
         "{source}"
     );
     assert_eq!(after["sources"]["known"]["value"][1]["pulse"], "waiting");
-    for failure in ["feed", "alerts", "headline", "history", "sources", "declines", "issuers"] {
+    let complete = &after["completeness"]["known"]["value"];
+    assert_eq!((&complete["acknowledged"], &complete["missing"]), (&json!(0), &json!([])), "{complete}");
+    for failure in ["feed", "alerts", "headline", "history", "sources", "completeness", "declines", "issuers"] {
         assert_eq!(after[failure]["failure"], Value::Null, "{failure}");
     }
 }

@@ -149,6 +149,20 @@ impl Parts {
         );
     }
 
+    /// No ingest was killed: every webhook that is stored was counted, and the proof is exact, whatever was published twice or
+    /// refused.
+    pub(crate) async fn completeness_is_proven(&self) {
+        let sql = "SELECT sum(missing), sum(unaccounted), min(exact), sum(acknowledged) > 1000 FROM tillwatch.completeness";
+        let mut found = String::new();
+        let proven = eventually("everything acknowledged is proven to be stored", async || {
+            found = self.installation.ask(sql).await.unwrap_or_else(|error| error);
+            found == "0\t0\t1\t1"
+        });
+        proven.await;
+        let uncertain = number(&self.installation, "SELECT sum(uncertain) FROM tillwatch.completeness").await;
+        eprintln!("completeness: {found}, {uncertain} uncertain");
+    }
+
     /// Webhooks answered 200 since ingest started; 0 while it is away.
     async fn accepted(&self) -> u64 {
         self.sum("tillwatch_ingest_requests_total{", "answer=\"accepted\"").await
