@@ -141,12 +141,15 @@ impl Reader {
         }
         let complete_to = instants.complete_to.min(instants.now);
         let sql = Sql::new("SELECT toString(source) AS name,")
-            .text(&format!("groupArrayIf({GAPS_MAX})((toInt64(toUnixTimestamp(minute)), missing), missing > 0) AS gaps"))
+            .text(&format!(
+                "groupArrayIf({GAPS_MAX})((toInt64(toUnixTimestamp(minute)), missing), missing > 0) AS gaps"
+            ))
             .number("FROM completeness_minutes WHERE minute >= toDateTime(?, 'UTC')", from.seconds().max(0))
             .number("AND minute < toDateTime(?, 'UTC')", complete_to.minute().seconds().max(0))
             .text("GROUP BY name ORDER BY name");
         let rows: Vec<SourceRow> = self.rows(sql).await?;
-        let gap = |(minute_s, missing): (i64, u64)| Gap { minute: UnixMillis::from_seconds(minute_s), missing };
+        let gap =
+            |(minute_s, missing): (i64, u64)| Gap { minute: UnixMillis::from_seconds(minute_s), missing };
         let sources = rows.into_iter().map(|row| {
             let mut gaps: Vec<Gap> = row.gaps.into_iter().map(gap).collect();
             gaps.sort_by_key(|gap| gap.minute);

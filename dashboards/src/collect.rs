@@ -20,7 +20,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::freshness::{self, Span};
-use crate::model::{Alerts, Completeness, DeclineCode, Feed, Headline, History, Issuer, Panel, Period, Snapshot, Source};
+use crate::model::{
+    Alerts, Completeness, DeclineCode, Feed, Headline, History, Issuer, Panel, Period, Snapshot, Source,
+};
 use crate::observations::Observations;
 use crate::queries::{self, ArrivalMinute, Queries, QueryError, SourceArrivals};
 use crate::window::Window;

@@ -258,7 +258,8 @@ impl Queries {
     /// What was acknowledged and what of it is stored, a day back from `complete_to`. The last quarter of an hour is left
     /// out: its webhooks may be in a processor's hands.
     pub(crate) async fn completeness(&self, complete_to: UnixMillis) -> Result<Completeness, QueryError> {
-        let (from, to) = (UnixMillis(complete_to.0 - DAY_MS).minute(), UnixMillis(complete_to.0 - SETTLE_MS).minute());
+        let (from, to) =
+            (UnixMillis(complete_to.0 - DAY_MS).minute(), UnixMillis(complete_to.0 - SETTLE_MS).minute());
         let sql = "SELECT toString(source) AS source_name, sum(acknowledged) AS counted, sum(missing) AS lacking, \
                    sum(unaccounted) AS uncounted, \
                    toInt64(toUnixTimestamp(minIf(minute, missing > 0))) AS since_s FROM completeness_minutes \

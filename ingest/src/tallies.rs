@@ -54,7 +54,11 @@ impl Tallies {
         for source in &self.sources {
             let forgotten = source.tidy(now);
             if forgotten > 0 {
-                warn!(source = source.source, minutes = forgotten, "tallies forgotten: too many wait to be sent");
+                warn!(
+                    source = source.source,
+                    minutes = forgotten,
+                    "tallies forgotten: too many wait to be sent"
+                );
             }
         }
     }
@@ -71,7 +75,12 @@ impl Tallies {
         }
     }
 
-    async fn send_one(&self, source: &SourceTally, tally: &Tally, now: UnixMillis) -> Result<(), PublishError> {
+    async fn send_one(
+        &self,
+        source: &SourceTally,
+        tally: &Tally,
+        now: UnixMillis,
+    ) -> Result<(), PublishError> {
         self.publisher.publish(source.lane, &[&tally.encode()]).await?;
         source.told(tally, now);
         Ok(())

@@ -131,7 +131,15 @@ impl SourceTally {
 impl Cell {
     fn new() -> Self {
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-        Self { id, acknowledged: 0, fingerprint: 0, uncertain: 0, uncertain_ids: Vec::new(), told: 0, is_told_again: false }
+        Self {
+            id,
+            acknowledged: 0,
+            fingerprint: 0,
+            uncertain: 0,
+            uncertain_ids: Vec::new(),
+            told: 0,
+            is_told_again: false,
+        }
     }
 
     fn is_told(&self, minute: UnixMillis, now: UnixMillis) -> bool {

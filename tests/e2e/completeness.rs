@@ -27,9 +27,9 @@ const ACKNOWLEDGED: &str = "INSERT INTO tillwatch.acknowledged_stored (minute, s
 
 async fn missing_by_metric(installation: &Installation, source: &str) -> Option<u64> {
     let (_, text) = installation.admin("/metrics").await?;
-    let line = text.lines().find(|line| {
-        line.starts_with("tillwatch_completeness_missing_webhooks{") && line.contains(source)
-    })?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("tillwatch_completeness_missing_webhooks{") && line.contains(source))?;
     line.rsplit(' ').next()?.parse().ok()
 }
 
@@ -78,12 +78,18 @@ async fn every_acknowledged_webhook_is_proven_to_be_stored_and_one_that_is_not_i
     until("an alert fires", async || decided(&installation).await.ends_with("firing")).await;
 
     // It is found.
-    installation.ask(&format!("{WEBHOOKS} WHERE webhook_id = '{id}' AND received_at > now() - INTERVAL 1 HOUR")).await.unwrap();
+    installation
+        .ask(&format!("{WEBHOOKS} WHERE webhook_id = '{id}' AND received_at > now() - INTERVAL 1 HOUR"))
+        .await
+        .unwrap();
     until("the metric says so", async || missing_by_metric(&installation, source).await == Some(0)).await;
     until("the alert ends", async || decided(&installation).await.ends_with("inactive")).await;
 
     // Rows that go are missing again.
-    installation.ask(&format!("DELETE FROM tillwatch.webhooks_stored WHERE webhook_id = '{id}'")).await.unwrap();
+    installation
+        .ask(&format!("DELETE FROM tillwatch.webhooks_stored WHERE webhook_id = '{id}'"))
+        .await
+        .unwrap();
     assert_eq!(number(&installation, "SELECT sum(missing) FROM tillwatch.completeness").await, 2);
     assert_eq!(server.terminate().await, 0);
 }

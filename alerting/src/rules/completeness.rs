@@ -156,8 +156,11 @@ fn hours(gaps: &[Gap]) -> Vec<(UnixMillis, u64)> {
 /// `missing by hour (UTC): 2026-11-22 13:00 2 · 2026-11-22 14:00 1`.
 fn by_hour(gaps: &[Gap]) -> String {
     let hours = hours(gaps);
-    let listed: Vec<String> =
-        hours.iter().take(HOURS_LISTED).map(|(at, missing)| format!("{} {missing}", day_clock(*at))).collect();
+    let listed: Vec<String> = hours
+        .iter()
+        .take(HOURS_LISTED)
+        .map(|(at, missing)| format!("{} {missing}", day_clock(*at)))
+        .collect();
     let more = hours.len().saturating_sub(HOURS_LISTED);
     let more = if more == 0 { String::new() } else { format!(" · and {more} more") };
     format!("missing by hour of arrival (UTC): {}{more}", listed.join(" · "))
@@ -185,6 +188,21 @@ mod tests {
             since: Some(UnixMillis(NOW.0 - minutes_ago * MINUTE)),
             usual: None,
             accrued: None,
+        }
+    }
+
+    #[test]
+    fn a_settling_time_that_cannot_be_is_told() {
+        let read = |keys: &str| {
+            let mut wrong = Vec::new();
+            let rule = Completeness::read(toml::de::Deserializer::parse(keys).unwrap(), &mut wrong).unwrap();
+            (rule.settle_ms, wrong)
+        };
+        assert_eq!(read(""), (900_000, vec![]));
+        assert_eq!(read("settle_s = 0"), (0, vec![]));
+        for seconds in [-1, 43_201] {
+            let (_, wrong) = read(&format!("settle_s = {seconds}"));
+            assert_eq!(wrong, [("settle_s", format!("{seconds} is not between 0 and 43200"))]);
         }
     }
 

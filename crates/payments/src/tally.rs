@@ -105,6 +105,14 @@ mod tests {
         }
     }
 
+    /// What a processor that is older than tallies makes of one: it parks what it cannot read.
+    #[test]
+    fn a_kind_that_is_not_known_yet_is_an_error_that_is_parked() {
+        let mut bytes = tally().encode().to_vec();
+        bytes[1] = KIND_TALLY + 1;
+        assert_eq!(QueueMessage::decode(bytes.into()), Err(DecodeError::Kind(KIND_TALLY + 1)));
+    }
+
     /// The first version's bytes, kept for ever.
     #[test]
     fn version_1_is_still_read() {

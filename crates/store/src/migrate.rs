@@ -139,9 +139,9 @@ impl Retention {
     /// clock may be years off.
     fn tables(&self) -> [(&'static str, &'static str, u32); 7] {
         [
-            ("webhooks_stored", "received_at", self.webhooks_days),
-            // Half a day before them: rows that are gone are not missing.
+            // Before the webhooks it counts, here and by half a day: rows that are gone are not missing.
             ("acknowledged_stored", "aged_from", self.webhooks_days),
+            ("webhooks_stored", "received_at", self.webhooks_days),
             ("payment_events_stored", "received_at", self.payment_events_days),
             ("payment_event_places", "received_at", self.payment_events_days),
             ("parked_webhooks_stored", "stored_at", self.parked_webhooks_days),

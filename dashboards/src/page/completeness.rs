@@ -14,7 +14,7 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
         },
         None => html! {},
     };
-    panel::section("completeness", "Nothing lost", &aside, &body)
+    panel::section("completeness", "Completeness", &aside, &body)
 }
 
 fn said(known: &Completeness, snapshot: &Snapshot) -> Markup {
@@ -67,7 +67,10 @@ mod tests {
         let known = Completeness { acknowledged: 5_000, unaccounted: 7, missing, ..Completeness::default() };
         let page = text(known);
         assert!(page.contains("1,205 acknowledged webhooks are not stored"), "{page}");
-        assert!(page.contains("stripe-us</bdi> 1,204 (since 01:10), ") && page.contains("&lt;b&gt;"), "{page}");
+        assert!(
+            page.contains("stripe-us</bdi> 1,204 (since 01:10), ") && page.contains("&lt;b&gt;"),
+            "{page}"
+        );
         assert!(page.contains("7 more are stored than were counted") && !page.contains("All "), "{page}");
         let nothing = text(Completeness { unaccounted: 7, ..Completeness::default() });
         assert!(nothing.contains("No acknowledged webhook was counted"), "{nothing}");

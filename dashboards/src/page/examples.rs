@@ -3,8 +3,8 @@
 use payments::UnixMillis;
 
 use crate::model::{
-    Alert, Alerts, Answers, ApprovedMoney, Completeness, DeclineCode, Feed, Headline, History, Instance, Issuer, Judged,
-    Panel, Period, Pulse, Severity, Snapshot, Source, SourceHistory,
+    Alert, Alerts, Answers, ApprovedMoney, Completeness, DeclineCode, Feed, Headline, History, Instance,
+    Issuer, Judged, Panel, Period, Pulse, Severity, Snapshot, Source, SourceHistory,
 };
 use crate::page::Context;
 use crate::window::Window;

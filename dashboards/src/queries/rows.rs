@@ -263,7 +263,10 @@ pub(super) fn decline_codes(rows: Vec<Code>, totals: Option<&Totals>) -> Vec<Dec
     rows.into_iter().map(code).collect()
 }
 
-pub(super) fn completeness((from, to): (UnixMillis, UnixMillis), rows: Vec<Completeness>) -> model::Completeness {
+pub(super) fn completeness(
+    (from, to): (UnixMillis, UnixMillis),
+    rows: Vec<Completeness>,
+) -> model::Completeness {
     let sum = |count: fn(&Completeness) -> u64| rows.iter().map(count).fold(0, u64::saturating_add);
     let (acknowledged, unaccounted) = (sum(|row| row.counted), sum(|row| row.uncounted));
     let missing = rows.into_iter().filter(|row| row.lacking > 0).map(|row| model::Missing {

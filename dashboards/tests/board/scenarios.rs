@@ -85,7 +85,8 @@ pub(crate) async fn the_numbers_are_exact_and_copies_are_not_counted(engine: &En
     assert_eq!(after["sources"]["known"]["value"][1]["pulse"], "waiting");
     let complete = &after["completeness"]["known"]["value"];
     assert_eq!((&complete["acknowledged"], &complete["missing"]), (&json!(0), &json!([])), "{complete}");
-    for failure in ["feed", "alerts", "headline", "history", "sources", "completeness", "declines", "issuers"] {
+    for failure in ["feed", "alerts", "headline", "history", "sources", "completeness", "declines", "issuers"]
+    {
         assert_eq!(after[failure]["failure"], Value::Null, "{failure}");
     }
 }

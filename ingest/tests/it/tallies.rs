@@ -62,7 +62,9 @@ async fn the_last_tallies_are_sent_when_the_last_request_is_answered() {
     assert_eq!(ids.len(), 6);
     let tallies = tallies(&messages);
     assert_eq!(tallies.len(), 2, "{tallies:?}");
-    for (tally, (minute, acknowledged)) in tallies.iter().zip([(NOW, 5), (NOW.plus(Duration::from_mins(1)), 1)]) {
+    for (tally, (minute, acknowledged)) in
+        tallies.iter().zip([(NOW, 5), (NOW.plus(Duration::from_mins(1)), 1)])
+    {
         let of_minute = ids.iter().filter(|(at, _)| *at == minute.minute());
         let sum = of_minute.fold(0_u64, |sum, (_, id)| sum.wrapping_add(fingerprint(*id)));
         assert_eq!((tally.minute, tally.acknowledged, tally.uncertain), (minute.minute(), acknowledged, 0));

@@ -160,7 +160,10 @@ async fn a_tally_that_grows_is_repeated_and_comes_late_counts_once() {
     assert_eq!(tables.completeness().await, "30\t0\t30\t0\t0\t0\t1");
     tables.sql("OPTIMIZE TABLE acknowledged_stored FINAL").await;
     assert_eq!(tables.completeness().await, "30\t0\t30\t0\t0\t0\t1");
-    assert_eq!(tables.sql("SELECT count(), any(acknowledged), any(instance) FROM acknowledged").await, "1\t30\ttill-1");
+    assert_eq!(
+        tables.sql("SELECT count(), any(acknowledged), any(instance) FROM acknowledged").await,
+        "1\t30\ttill-1"
+    );
 }
 
 #[tokio::test]

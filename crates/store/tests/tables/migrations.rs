@@ -127,7 +127,7 @@ async fn another_retention_is_taken_over_by_what_is_stored_already() {
 
     let shorter = Retention { webhooks_days: 30, ..RETENTION };
     let migrated = tables.store.migrate(shorter).await.unwrap();
-    assert_eq!(migrated.retention_changed, ["webhooks_stored", "acknowledged_stored"]);
+    assert_eq!(migrated.retention_changed, ["acknowledged_stored", "webhooks_stored"]);
     eventually("what is older than 30 days goes", async || {
         tables.sql("SELECT count() FROM webhooks").await == "2"
     })
@@ -135,7 +135,7 @@ async fn another_retention_is_taken_over_by_what_is_stored_already() {
 
     let for_ever = Retention { webhooks_days: 0, ..RETENTION };
     let changed = tables.store.migrate(for_ever).await.unwrap().retention_changed;
-    assert_eq!(changed, ["webhooks_stored", "acknowledged_stored"]);
+    assert_eq!(changed, ["acknowledged_stored", "webhooks_stored"]);
     assert_eq!(tables.store.migrate(for_ever).await.unwrap().retention_changed.len(), 0);
     let ttl = "SELECT count() FROM system.tables WHERE database = currentDatabase() \
                AND name = 'webhooks_stored' AND engine_full LIKE '% TTL %'";
