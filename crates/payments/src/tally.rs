@@ -56,7 +56,9 @@ impl Tally {
         }
         #[expect(clippy::cast_possible_truncation, reason = "cut to u16::MAX above")]
         out.put_u16_le(named.len() as u16);
-        named.iter().for_each(|id| out.put_slice(id.as_bytes()));
+        for id in named {
+            out.put_slice(id.as_bytes());
+        }
         out.freeze()
     }
 

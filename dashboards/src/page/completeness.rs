@@ -8,11 +8,11 @@ use crate::number;
 
 pub(super) fn section(snapshot: &Snapshot) -> Markup {
     let body = panel::body(&snapshot.completeness, snapshot, |known| said(known, snapshot));
-    let aside = match snapshot.completeness.value() {
-        Some(known) => html! {
-            p .aside { "arrived " (number::moment(known.from, snapshot.now)) "–" (number::moment(known.to, snapshot.now)) " UTC" }
-        },
-        None => html! {},
+    let moment = |at| number::moment(at, snapshot.now);
+    let aside = html! {
+        @if let Some(known) = snapshot.completeness.value() {
+            p .aside { "arrived " (moment(known.from)) "–" (moment(known.to)) " UTC" }
+        }
     };
     panel::section("completeness", "Completeness", &aside, &body)
 }
@@ -23,7 +23,11 @@ fn said(known: &Completeness, snapshot: &Snapshot) -> Markup {
         @if missing > 0 {
             p .panel-failure role="note" {
                 (panel::warning_shape())
-                strong { (number::grouped(missing)) " acknowledged webhooks are not stored" } ": "
+                strong {
+                    (number::grouped(missing))
+                    @if missing == 1 { " acknowledged webhook is not stored" } @else { " acknowledged webhooks are not stored" }
+                }
+                ": "
                 @for (index, source) in known.missing.iter().enumerate() {
                     @if index > 0 { ", " }
                     (panel::name(&source.source)) " " (number::grouped(source.webhooks))
