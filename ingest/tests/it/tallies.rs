@@ -19,7 +19,7 @@ async fn until(ingest: &mut TestIngest, is_last: impl Fn(&QueueMessage) -> bool)
     let mut messages = Vec::new();
     loop {
         let received = tokio::time::timeout(DEADLINE, ingest.consumer.receive(&limits)).await;
-        let batch = received.unwrap_or_else(|_| panic!("{messages:?}")).unwrap();
+        let batch = received.map_err(|_| &messages).unwrap().unwrap();
         messages.push(QueueMessage::decode(batch.deliveries()[0].payload.clone()).unwrap());
         ingest.consumer.ack(batch.through()).await.unwrap();
         if messages.last().is_some_and(&is_last) {

@@ -139,7 +139,9 @@ async fn more_uncertain_ones_than_are_named_make_a_range() {
     let tables = Tables::new().await;
     let all = webhooks(1, 50, NOW);
     let mut counted = tallies(1, &all[..40], &all[40..]);
-    counted.iter_mut().for_each(|tally| tally.uncertain_ids.clear());
+    for tally in &mut counted {
+        tally.uncertain_ids.clear();
+    }
     tables.store_tallies(&counted, NOW).await;
     tables.store_webhooks(&all, NOW).await;
     assert_eq!(tables.completeness().await, "40\t10\t50\t0\t0\t0\t0", "within the range, and no proof");
