@@ -12,6 +12,7 @@
 //! rows [`export`] sends to ClickHouse (see `docs/alerting.md`).
 
 pub mod channels;
+mod completeness;
 pub mod engine;
 pub mod export;
 pub mod observations;

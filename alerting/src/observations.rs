@@ -1,7 +1,7 @@
 //! What alerting tells about itself: one function per occurrence, log and metrics together.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
@@ -31,6 +31,8 @@ pub struct Observations {
     unreadable: Counter<u64>,
     left_out: Counter<u64>,
     export_failures: Counter<u64>,
+    /// Acknowledged and not stored, by source; empty while that is not known.
+    missing: Arc<Mutex<BTreeMap<String, u64>>>,
     /// Channels known to be misconfigured: told once, not on every attempt.
     misconfigured: Mutex<HashMap<String, String>>,
 }
@@ -42,6 +44,8 @@ impl Observations {
             |name: &'static str, what: &'static str| meter.u64_counter(name).with_description(what).build();
         let gauge =
             |name: &'static str, what: &'static str| meter.u64_gauge(name).with_description(what).build();
+        let missing = Arc::<Mutex<BTreeMap<String, u64>>>::default();
+        watch_missing(meter, &missing);
         Self {
             ticks: counter("tillwatch_alerting_ticks", "Evaluations of all rules, by outcome"),
             tick_ms: meter
@@ -81,8 +85,21 @@ impl Observations {
                 "tillwatch_alerting_export_failures",
                 "Failed exports of history to ClickHouse",
             ),
+            missing,
             misconfigured: Mutex::default(),
         }
+    }
+
+    /// What is acknowledged and not stored, by source; nothing while that cannot be told.
+    pub fn completeness(&self, missing: BTreeMap<String, u64>) {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+    }
+
+    /// Whether what was acknowledged is stored could not be read.
+    pub fn completeness_failed(&self, reason: &str) {
+        self.completeness(BTreeMap::new());
+        self.evaluation_failures.add(1, &[KeyValue::new("rule", "completeness")]);
+        warn!(reason, "whether every acknowledged webhook is stored cannot be read");
     }
 
     /// All rules were evaluated and the outcome is on the disk.
@@ -224,4 +241,18 @@ impl Observations {
     fn known_misconfigured(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
         self.misconfigured.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Read whenever metrics are read: a source that is not known of any more is not told of either.
+fn watch_missing(meter: &Meter, missing: &Arc<Mutex<BTreeMap<String, u64>>>) {
+    let missing = Arc::clone(missing);
+    let _registered = meter
+        .u64_observable_gauge("tillwatch_completeness_missing_webhooks")
+        .with_description("Acknowledged webhooks of the last day that are not stored, by source")
+        .with_callback(move |gauge| {
+            for (source, webhooks) in missing.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                gauge.observe(*webhooks, &[KeyValue::new("source", source.clone())]);
+            }
+        })
+        .build();
 }

@@ -1,16 +1,23 @@
 //! Reading ClickHouse: bounded in time, with the rule's own row types.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::{Client, Row, RowOwned, RowRead};
+
+use crate::completeness::Memo;
 
 /// The window of an evaluation may be read; nothing is written through this.
 #[derive(Clone)]
 pub struct Reader {
     client: Client,
     timeout: Duration,
+    pub(crate) completeness: Arc<Memo>,
 }
+
+/// How often completeness is asked for, where nothing else is said.
+const COMPLETENESS_EVERY: Duration = Duration::from_mins(1);
 
 /// Longest statement with its values, in bytes.
 const QUERY_BYTES_MAX: &str = "4194304";
@@ -24,6 +31,9 @@ pub enum QueryError {
     /// It took too long.
     #[error("the query took longer than {} ms (alerting.query_timeout_ms)", .0.as_millis())]
     Timeout(Duration),
+    /// It was asked a moment ago, for another purpose, and failed.
+    #[error("the query failed a moment ago")]
+    FailedBefore,
 }
 
 impl Reader {
@@ -33,7 +43,15 @@ impl Reader {
         let seconds = timeout.as_secs().saturating_add(1).to_string();
         let client = client.with_setting("max_execution_time", seconds);
         // A statement may name a thousand slices.
-        Self { client: client.with_setting("max_query_size", QUERY_BYTES_MAX), timeout }
+        let client = client.with_setting("max_query_size", QUERY_BYTES_MAX);
+        Self { client, timeout, completeness: Arc::new(Memo::new(COMPLETENESS_EVERY)) }
+    }
+
+    /// Asks for completeness once in `every`.
+    #[must_use]
+    pub fn with_completeness_every(mut self, every: Duration) -> Self {
+        self.completeness = Arc::new(Memo::new(every));
+        self
     }
 
     /// All rows of `sql`, whose `?` are bound by `bind` in order.

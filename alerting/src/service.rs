@@ -124,7 +124,8 @@ fn engine(
     let alerting = &config.alerting;
     Engine {
         rules,
-        reader: Reader::new(client, Duration::from_millis(alerting.query_timeout_ms)),
+        reader: Reader::new(client, Duration::from_millis(alerting.query_timeout_ms))
+            .with_completeness_every(Duration::from_millis(alerting.completeness_interval_ms)),
         storage,
         observations,
         settings: PageSettings { public_url: alerting.public_url.clone() },

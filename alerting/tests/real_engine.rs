@@ -4,6 +4,9 @@
 //! One test: the engine lives once in a process. Each scenario has a database of its own.
 
 #[cfg(test)]
+#[path = "real_engine/completeness.rs"]
+mod completeness;
+#[cfg(test)]
 #[path = "real_engine/harness.rs"]
 mod harness;
 #[cfg(test)]
@@ -24,5 +27,7 @@ async fn what_is_stored_becomes_pages() {
     scenarios::a_hostile_name_changes_nothing_but_itself(&engine).await;
     questions::every_kind_of_question_is_answered(&engine).await;
     questions::a_clock_that_is_ahead_is_told_and_believed_no_further_than_it_can_be(&engine).await;
+    completeness::what_is_acknowledged_and_not_stored_is_paged_until_it_is(&engine).await;
+    completeness::nothing_is_told_of_what_has_not_settled_or_while_data_are_stale(&engine).await;
     engine.stop().await;
 }

@@ -22,7 +22,8 @@ use tokio::time::Instant;
 
 use crate::freshness::{self, Span};
 use crate::model::{
-    Alerts, DeclineCode, Feed, Headline, History, Issuer, Panel, PeerNote, Period, Snapshot, Source,
+    Alerts, Completeness, DeclineCode, Feed, Headline, History, Issuer, Panel, PeerNote, Period, Snapshot,
+    Source,
 };
 use crate::observations::Observations;
 use crate::queries::{self, ArrivalMinute, Queries, QueryError, SourceArrivals};
@@ -85,6 +86,7 @@ struct Present {
     alerts: Panel<Alerts>,
     headline: Panel<Headline>,
     sources: Panel<Vec<Source>>,
+    completeness: Panel<Completeness>,
     declines: Panel<Vec<DeclineCode>>,
     issuers: Panel<Vec<Issuer>>,
     peers: Vec<PeerNote>,
@@ -92,6 +94,8 @@ struct Present {
     past: Option<Kept<(Span, Span), Period>>,
     /// Sources of which nothing is recent.
     older: Option<Kept<Vec<String>, Vec<ArrivalMinute>>>,
+    /// Whether everything acknowledged is stored.
+    complete: Option<Kept<(), Completeness>>,
 }
 
 impl Collector {
@@ -108,6 +112,7 @@ impl Collector {
             headline: present.headline,
             history,
             sources: present.sources,
+            completeness: present.completeness,
             declines: present.declines,
             issuers: present.issuers,
             peers: present.peers,
@@ -144,14 +149,16 @@ impl Collector {
         self.settle("feed", &mut present.feed, now, Ok(feed));
         let (span, before) = freshness::periods(complete_to.unwrap_or(now), first);
         let trusted = complete_to.filter(|at| now.0 - at.0 <= self.stale_after_ms);
-        let (alerts, headline, sources) = tokio::join!(
+        let (alerts, headline, sources, completeness) = tokio::join!(
             self.ask("alerts", by, self.queries.alerts(now)),
             self.ask("headline", by, self.queries.period(span)),
             self.arrivals(&mut present.older, now, complete_to.unwrap_or(now), by),
+            self.completeness(&mut present.complete, now, complete_to.unwrap_or(now), by),
         );
         let sources = sources.map(|rows| sources::of(&self.sources, &rows, trusted));
         self.settle("alerts", &mut present.alerts, now, alerts);
         self.settle("sources", &mut present.sources, now, sources);
+        self.settle("completeness", &mut present.completeness, now, completeness);
         let past = self.ask_past(present, now, (span, before), by).await;
         let headline = headline.and_then(|period| Ok(Headline { now: period, before: past? }));
         self.settle("headline", &mut present.headline, now, headline);
@@ -225,6 +232,22 @@ impl Collector {
         Ok(queries::arrivals(&minutes, &parked, end))
     }
 
+    /// It reads a day of webhooks, so it is asked seldom, also when it fails.
+    async fn completeness(
+        &self,
+        kept: &mut Option<Kept<(), Completeness>>,
+        now: UnixMillis,
+        complete_to: UnixMillis,
+        by: Instant,
+    ) -> Result<Completeness, QueryError> {
+        if let Some(answer) = kept.as_ref().and_then(|kept| kept.again(&(), now, DAY_REFRESH_MS)) {
+            return answer;
+        }
+        let answer = self.ask("completeness", by, self.queries.completeness(complete_to)).await;
+        *kept = Some(Kept::new(self.clock.now(), (), &answer));
+        answer
+    }
+
     /// Asks, and waits until `by` at most.
     async fn ask<T>(
         &self,
@@ -268,9 +291,11 @@ impl Present {
         self.alerts.failure.clone_from(failure);
         self.headline.failure.clone_from(failure);
         self.sources.failure.clone_from(failure);
+        self.completeness.failure.clone_from(failure);
         self.declines.failure.clone_from(failure);
         self.issuers.failure.clone_from(failure);
         // When the store is back, what failed with it is asked again at once.
         self.past = None;
+        self.complete = None;
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Snapshot {
     pub(crate) headline: Panel<Headline>,
     pub(crate) history: Panel<History>,
     pub(crate) sources: Panel<Vec<Source>>,
+    pub(crate) completeness: Panel<Completeness>,
     pub(crate) declines: Panel<Vec<DeclineCode>>,
     pub(crate) issuers: Panel<Vec<Issuer>>,
     /// What other processes say of themselves, where it is worth knowing.
@@ -204,6 +205,29 @@ pub(crate) enum Pulse {
     Waiting,
     /// The data are stale: nobody can say.
     Unknown,
+}
+
+/// Whether what was acknowledged in the last day is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Completeness {
+    /// Of webhooks that arrived from here ..
+    pub(crate) from: UnixMillis,
+    /// .. to here: later ones may be on their way yet.
+    pub(crate) to: UnixMillis,
+    pub(crate) acknowledged: u64,
+    /// Stored, and counted by no ingest.
+    pub(crate) unaccounted: u64,
+    /// Sources of which not everything is stored.
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// What is missing of one source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Missing {
+    pub(crate) source: String,
+    pub(crate) webhooks: u64,
+    /// The first minute of which something is missing.
+    pub(crate) since: UnixMillis,
 }
 
 /// One decline code now and in the hour before.

@@ -15,7 +15,7 @@ use payments::UnixMillis;
 use tokio::sync::Semaphore;
 
 use crate::freshness::Span;
-use crate::model::{Alerts, DeclineCode, History, Instance, Issuer, Judged, Period};
+use crate::model::{Alerts, Completeness, DeclineCode, History, Instance, Issuer, Judged, Period};
 use crate::window::Window;
 
 pub(crate) use rows::{ArrivalMinute, Parked, SourceArrivals, arrivals};
@@ -25,6 +25,9 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// What is usual is an hour; the rest is "now" and the running minute.
 const RECENT_MS: i64 = HOUR_MS + 10 * MINUTE_MS;
+
+/// How long a webhook may be on its way before it is missing.
+const SETTLE_MS: i64 = 15 * MINUTE_MS;
 
 /// An answer that takes longer is not waited for.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -250,6 +253,21 @@ impl Queries {
         let (rows, signs): (Vec<incidents::Incident>, Vec<incidents::SignOfLife>) =
             tokio::try_join!(self.ask(sql, &values), self.ask(signs, &values))?;
         Ok(Alerts { judged: signs.first().map(Judged::from), ..incidents::alerts(&rows, now) })
+    }
+
+    /// What was acknowledged and what of it is stored, a day back from `complete_to`. The last quarter of an hour is left
+    /// out: its webhooks may be in a processor's hands.
+    pub(crate) async fn completeness(&self, complete_to: UnixMillis) -> Result<Completeness, QueryError> {
+        let (from, to) =
+            (UnixMillis(complete_to.0 - DAY_MS).minute(), UnixMillis(complete_to.0 - SETTLE_MS).minute());
+        let sql = "SELECT toString(source) AS source_name, sum(acknowledged) AS counted, sum(missing) AS lacking, \
+                   sum(unaccounted) AS uncounted, \
+                   toInt64(toUnixTimestamp(minIf(minute, missing > 0))) AS since_s FROM completeness_minutes \
+                   WHERE minute >= toDateTime({from_s:Int64}, 'UTC') AND minute < toDateTime({to_s:Int64}, 'UTC') \
+                   GROUP BY source_name ORDER BY lacking DESC, source_name";
+        let rows: Vec<rows::Completeness> =
+            self.ask(sql, &[("from_s", from.seconds()), ("to_s", to.seconds())]).await?;
+        Ok(rows::completeness((from, to), rows))
     }
 
     async fn ask<T>(&self, sql: &str, values: &[(&str, i64)]) -> Result<Vec<T>, QueryError>

@@ -20,6 +20,7 @@ async fn the_board_says_what_the_store_knows() {
     scenarios::a_clock_ahead_of_the_store_does_not_look_fresh(&engine).await;
     scenarios::an_unused_source_does_not_cost_a_day_at_every_look(&engine).await;
     scenarios::the_first_minute_is_shown_before_it_is_over(&engine).await;
+    scenarios::what_is_acknowledged_and_not_stored_is_told(&engine).await;
     scenarios::many_viewers_cost_one(&engine).await;
     scenarios::missing_tables_are_a_failure_and_not_an_empty_shop(&engine).await;
     let board = scenarios::a_board_with_something_on_it(&engine).await;

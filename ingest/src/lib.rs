@@ -6,6 +6,7 @@
 //!            ─▶ body: size, read time
 //!            ─▶ verify: the raw bytes, before anything parses them
 //!            ─▶ publish: durable
+//!            ─▶ tally: counted as acknowledged
 //!            ─▶ 200
 //! ```
 //!
@@ -19,6 +20,8 @@ mod queue_observations;
 mod server;
 mod sources;
 mod spool_observations;
+mod tallies;
+mod tally;
 mod trace;
 mod webhooks;
 
@@ -39,6 +42,7 @@ pub use sources::{SourceError, Sources};
 
 use crate::heartbeat::Heartbeats;
 use crate::observations::Observations;
+use crate::tallies::Tallies;
 use crate::webhooks::Receiver;
 
 /// What ingest needs to run.
@@ -50,7 +54,7 @@ pub struct Ingest {
     pub sources: Sources,
     /// Where envelopes go.
     pub publisher: Publisher,
-    /// Name of this process in heartbeats.
+    /// Name of this process in heartbeats and tallies.
     pub instance: String,
     /// The time.
     pub clock: SharedClock,
@@ -60,7 +64,8 @@ pub struct Ingest {
     pub health: HealthHandle,
 }
 
-/// Serves webhooks on `listener` until the soft token is cancelled, then finishes the requests in hand.
+/// Serves webhooks on `listener` until the soft token is cancelled, then finishes the requests in hand and sends the last
+/// tallies.
 pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let observations = Observations::new(&ingest.telemetry);
     queue_observations::watch_queue(&ingest.telemetry, &ingest.publisher);
@@ -75,10 +80,27 @@ pub async fn run(ingest: Ingest, listener: TcpListener, lifecycle: Lifecycle) ->
     };
     lifecycle.spawn("heartbeats", heartbeats.run(lifecycle.soft().clone()));
     let (health, config) = (ingest.health.clone(), ingest.config.clone());
+    let tallies = Arc::new(Tallies {
+        sources: ingest.sources.tallies(),
+        publisher: ingest.publisher.clone(),
+        instance: ingest.instance.clone(),
+        interval: Duration::from_millis(config.heartbeat_interval_ms),
+        clock: Arc::clone(&ingest.clock),
+    });
+    let (sending, soft) = (Arc::clone(&tallies), lifecycle.soft().clone());
+    lifecycle.spawn("tallies", async move {
+        sending.run(soft).await;
+        Ok(())
+    });
     let router = Receiver::new(ingest, observations).into_router();
     health.ready();
     lifecycle.spawn_detached(leave(lifecycle.leaving().clone(), Arc::clone(&leaving), health));
     server::serve(listener, router, &config, &leaving, &lifecycle).await;
+    tokio::select! {
+        biased;
+        () = lifecycle.hard().cancelled() => {}
+        () = tallies.send() => {}
+    }
     Ok(())
 }
 

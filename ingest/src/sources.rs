@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use payments::providers::SecretError;
 use payments::{Provider, Verifier};
 use runtime::config::{SecretRefError, SourceConfig};
 
 use crate::admission::{Admission, Limits};
+use crate::tally::SourceTally;
 
 /// Memory for bodies being read and written, shared out among the sources (each has enough for
 /// [`BODIES_IN_FLIGHT_MIN`] of the largest, so that very many sources have more together).
@@ -34,6 +36,8 @@ pub(crate) struct Source {
     /// References of its secrets, in the order the verifier counts them.
     pub(crate) secrets: Vec<String>,
     pub(crate) admission: Admission,
+    /// What was acknowledged of it.
+    pub(crate) tally: Arc<SourceTally>,
 }
 
 /// A source that cannot be prepared.
@@ -88,10 +92,16 @@ impl Sources {
                     requests_in_flight_max: config.requests_in_flight_max,
                     body_bytes_max: share_bytes,
                 }),
+                tally: Arc::new(SourceTally::new(&config.name, lane)),
             };
             by_name.insert(config.name.clone(), source);
         }
         Ok(Self { by_name })
+    }
+
+    /// What was acknowledged, of each source.
+    pub(crate) fn tallies(&self) -> Vec<Arc<SourceTally>> {
+        self.by_name.values().map(|source| Arc::clone(&source.tally)).collect()
     }
 
     pub(crate) fn into_by_name(self) -> HashMap<String, Source> {

@@ -28,6 +28,7 @@ use crate::admission::{Place, Refusal};
 use crate::answer::Answer;
 use crate::observations::{Observations, SourceObservations};
 use crate::sources::Source;
+use crate::tally::Handed;
 use crate::trace::IngestSpan;
 
 const PREFIX: &str = "/webhooks/";
@@ -95,14 +96,23 @@ impl Receiver {
             Ok(body) => body,
             Err(answer) => return answer,
         };
-        let (span, published) = match self.verify_and_publish(endpoint, head, body, received_at) {
+        let (span, handed, published) = match self.verify_and_publish(endpoint, head, body, received_at) {
             Ok(published) => published,
             Err(rejection) => return Answer::Rejected(rejection),
         };
-        // Invariant: the only way to `Accepted` is through the queue's word that the envelope is durable.
+        // Invariant: the only way to `Accepted` is through the queue's word that the envelope is durable, and past the
+        // tally.
         let answer = match published.await {
-            Ok(()) => Answer::Accepted(source.provider),
-            Err(error) => Answer::NotDurable(error),
+            Ok(()) => {
+                handed.acknowledged();
+                Answer::Accepted(source.provider)
+            }
+            Err(error) => {
+                if !error.may_be_stored() {
+                    handed.refused();
+                }
+                Answer::NotDurable(error)
+            }
         };
         span.end(answer.code());
         answer
@@ -111,27 +121,32 @@ impl Receiver {
     /// Takes head and body, so that they are gone before the durable write is waited for: the connection reads its next
     /// request into the memory they leave, instead of asking for more.
     #[expect(clippy::needless_pass_by_value, reason = "dropped here")]
-    fn verify_and_publish(
+    fn verify_and_publish<'a>(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &'a Endpoint,
         head: Parts,
         body: Bytes,
         received_at: UnixMillis,
-    ) -> Result<(IngestSpan, impl Future<Output = Result<(), PublishError>> + Send + use<>), Rejection> {
+    ) -> Result<
+        (IngestSpan, Handed<'a>, impl Future<Output = Result<(), PublishError>> + Send + use<>),
+        Rejection,
+    > {
         let Endpoint { source, observations } = endpoint;
         let request = payments::Request { headers: &head.headers, body: &body };
         let verified = source.verifier.verify(request, received_at)?;
         observations.secret_matched(verified.secret_index);
         let (span, traceparent) =
             IngestSpan::start(self.tracer.as_ref(), &head.headers, &source.name, received_at);
+        let id = webhook_id(received_at);
         let sealed = verified.seal(&SealDetails {
-            id: webhook_id(received_at),
+            id,
             received_at,
             source: &source.name,
             secret: source.secrets.get(verified.secret_index).map_or("", String::as_str),
             traceparent: &traceparent,
         });
-        Ok((span, self.publisher.publish(source.lane, &sealed.pieces())))
+        let handed = source.tally.handed(id, received_at);
+        Ok((span, handed, self.publisher.publish(source.lane, &sealed.pieces())))
     }
 
     /// Reads the whole body, bounded in size, memory and time.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use payments::{ParkReason, UnixMillis};
 use runtime::config::ProcessorConfig;
 use runtime::{HealthHandle, SharedClock};
-use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, WebhookRow};
+use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, TallyRow, WebhookRow};
 use store::{Decision, InsertError, Store, TablesError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -94,6 +94,9 @@ impl Inserter {
         self.webhooks(&prepared, stored_at, stop).await?;
         let heartbeats: Vec<_> =
             prepared.heartbeats.iter().map(|beat| HeartbeatRow::new(beat, stored_at)).collect();
+        // After the webhooks: a tally is compared with what is stored.
+        let tallies: Vec<_> = prepared.tallies.iter().map(|tally| TallyRow::new(tally, stored_at)).collect();
+        self.all::<TallyRow>(&tallies, stop).await?;
         self.all::<HeartbeatRow>(&heartbeats, stop).await?;
         self.health.ready();
         Ok(prepared)

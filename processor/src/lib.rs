@@ -1,7 +1,7 @@
 //! Envelopes in, rows out.
 //!
 //! ```text
-//! queue ──receive──▶ prepare: decode, normalize ──▶ insert: events, parked, webhooks, heartbeats ──▶ ack
+//! queue ──receive──▶ prepare: decode, normalize ──▶ insert: events, parked, webhooks, tallies, heartbeats ──▶ ack
 //! ```
 //!
 //! While one batch is inserted the next is received and prepared, so at most three batches are in memory: one

@@ -69,6 +69,9 @@ impl Observations {
         for _ in &prepared.heartbeats {
             self.ended("", Outcome::Heartbeat);
         }
+        for tally in &prepared.tallies {
+            self.ended(&tally.source, Outcome::Tally);
+        }
         for _ in &prepared.unreadable {
             self.ended("", Outcome::Parked { reason: "unreadable_message" });
         }

@@ -16,6 +16,8 @@ pub enum Outcome {
     },
     /// A sign of life, stored.
     Heartbeat,
+    /// What ingest counted, stored.
+    Tally,
 }
 
 impl Outcome {
@@ -26,6 +28,7 @@ impl Outcome {
             Self::StoredWithoutFacts => "stored_without_facts",
             Self::Parked { .. } => "parked",
             Self::Heartbeat => "heartbeat",
+            Self::Tally => "tally",
         }
     }
 
@@ -33,7 +36,7 @@ impl Outcome {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Parked { reason } => reason,
-            Self::Stored | Self::StoredWithoutFacts | Self::Heartbeat => "",
+            Self::Stored | Self::StoredWithoutFacts | Self::Heartbeat | Self::Tally => "",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use payments::{
-    DecodeError, Envelope, Heartbeat, ParkReason, PaymentEvent, Provider, QueueMessage, SourceSettings,
+    DecodeError, Envelope, Heartbeat, ParkReason, PaymentEvent, Provider, QueueMessage, SourceSettings, Tally,
 };
 use queue::{Batch, Position};
 
@@ -19,6 +19,7 @@ pub(crate) struct Prepared {
     pub(crate) through: Position,
     pub(crate) webhooks: Vec<Normalized>,
     pub(crate) heartbeats: Vec<Heartbeat>,
+    pub(crate) tallies: Vec<Tally>,
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn prepare(batch: Batch, settings: &HashMap<String, SourceSettings>) 
         through: batch.through(),
         webhooks: Vec::with_capacity(batch.deliveries().len()),
         heartbeats: Vec::new(),
+        tallies: Vec::new(),
         unreadable: Vec::new(),
     };
     let default = SourceSettings::default();
@@ -72,6 +74,7 @@ pub(crate) fn prepare(batch: Batch, settings: &HashMap<String, SourceSettings>) 
                 prepared.webhooks.push(Normalized::new(envelope, settings, Provider::normalize));
             }
             Ok(QueueMessage::Heartbeat(heartbeat)) => prepared.heartbeats.push(heartbeat),
+            Ok(QueueMessage::Tally(tally)) => prepared.tallies.push(tally),
             Err(error) => prepared.unreadable.push(Unreadable { message: delivery.payload, error }),
         }
     }
@@ -122,7 +125,7 @@ mod tests {
         message.extend_from_slice(b"\x06stripe\x01\x00s\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00{}");
         match QueueMessage::decode(message.into()).unwrap() {
             QueueMessage::Webhook(envelope) => envelope,
-            QueueMessage::Heartbeat(_) => unreachable!("kind 1 is a webhook"),
+            QueueMessage::Heartbeat(_) | QueueMessage::Tally(_) => unreachable!("kind 1 is a webhook"),
         }
     }
 

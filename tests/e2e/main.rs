@@ -10,6 +10,7 @@
 
 mod chaos;
 mod check;
+mod completeness;
 mod demo;
 mod harness;
 mod metrics;

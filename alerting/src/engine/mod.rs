@@ -14,6 +14,7 @@ mod watermark;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub use degraded::DEGRADED;
 pub use pages::PageSettings;
 pub use watermark::Watermark;
 
+use crate::completeness::a_day_before;
 use crate::observations::Observations;
 use crate::page::Rates;
 use crate::reader::Reader;
@@ -135,6 +137,7 @@ impl Engine {
         for (rule_id, rule) in &self.rules {
             tick.count_failure(rule_id, &rule.hash, sight.has_failed(rule_id));
         }
+        self.tell_completeness(watermark, now).await;
         let complete_to = watermark.and_then(Watermark::complete_to);
         let instants = Instants { now, complete_to: complete_to.unwrap_or(now) };
         for (happening, findings) in self.look_up(&tick, happenings, instants).await {
@@ -195,6 +198,19 @@ impl Engine {
             }
         }
         (happenings, failed)
+    }
+
+    /// Sets the metric. After the rules, which may have asked for more.
+    async fn tell_completeness(&self, watermark: Option<Watermark>, now: UnixMillis) {
+        let Some(Watermark::Fresh(complete_to)) = watermark else {
+            return self.observations.completeness(BTreeMap::new());
+        };
+        let instants = Instants { now, complete_to };
+        let from = a_day_before(instants);
+        match self.reader.completeness(instants, from).await {
+            Ok(answer) => self.observations.completeness(answer.by_source(from)),
+            Err(error) => self.observations.completeness_failed(&crate::chain(&error)),
+        }
     }
 
     fn freeze(&self, tick: &mut Tick, health: Health) -> Vec<Happening> {

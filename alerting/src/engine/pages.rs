@@ -53,7 +53,7 @@ pub(super) fn open(
         samples: findings.samples.clone(),
         links: links(slice, findings.since.unwrap_or(instants.now), &rule.runbook, settings),
         data: freshness(instants),
-        notes: Vec::new(),
+        notes: findings.notes.clone(),
     }
 }
 
@@ -69,6 +69,9 @@ pub(super) fn refresh(page: &mut Page, findings: &Findings, instants: Instants, 
         page.now = findings.now;
         page.codes.clone_from(&findings.codes);
         page.samples.clone_from(&findings.samples);
+        if !findings.notes.is_empty() {
+            page.notes.clone_from(&findings.notes);
+        }
     }
     page.since = page.since.or(findings.since);
     page.usual = page.usual.or(findings.usual);
@@ -130,6 +133,7 @@ fn resolved_line(page: &Page, sample: Option<&Sample>, now: UnixMillis, rule: &R
         || "Back to usual".to_owned(),
         |sample| match sample.measured {
             Measured::Silence { .. } => "Webhooks arrive again".to_owned(),
+            Measured::Missing { .. } => "Everything acknowledged is stored".to_owned(),
             measured => format!("Back to {}", measured.in_full(rule.measure_words())),
         },
     );

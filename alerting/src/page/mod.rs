@@ -84,6 +84,13 @@ pub enum Measured {
         /// In milliseconds.
         ms: u64,
     },
+    /// Acknowledged and not stored.
+    Missing {
+        /// Webhooks.
+        webhooks: u64,
+        /// The hours they arrived in.
+        hours: u64,
+    },
     /// This many rules cannot be evaluated.
     BlindRules {
         /// How many.

@@ -92,6 +92,11 @@ impl Measured {
             }
             Self::PerMinute { rate } => format!("{} {what}", per_minute(rate)).trim_end().to_owned(),
             Self::Silence { ms } => format!("nothing for {}", duration(ms)),
+            Self::Missing { webhooks: 0, .. } => "everything acknowledged is stored".to_owned(),
+            Self::Missing { webhooks, hours } => {
+                let of = if hours == 1 { "1 hour".to_owned() } else { format!("{hours} hours") };
+                format!("{webhooks} acknowledged and not stored, arrived in {of}")
+            }
             Self::BlindRules { count: 1 } => "1 rule concerned".to_owned(),
             Self::BlindRules { count } => format!("{count} rules concerned"),
         }

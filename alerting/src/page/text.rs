@@ -1,7 +1,7 @@
 //! The page in full as plain text: the canonical form that every channel cuts down.
 
 use super::title::missed_title;
-use super::{Action, Message, Page, number, resolved_title, title};
+use super::{Action, Measured, Message, Page, number, resolved_title, title};
 
 /// Title, then the lines.
 pub fn full_text(message: &Message) -> String {
@@ -44,6 +44,9 @@ pub fn body_lines(message: &Message) -> Vec<(&'static str, String)> {
     if page.is_of_alerting() {
         return alerting_lines(message);
     }
+    if let Measured::Missing { .. } = page.now {
+        return missing_lines(message);
+    }
     let mut lines = vec![("Impact", impact(message)), ("Since", since(message)), ("Slice", slice(page))];
     if !has_ended(message) {
         lines.push(("Now", page.now.in_full(&page.measure)));
@@ -61,6 +64,22 @@ pub fn body_lines(message: &Message) -> Vec<(&'static str, String)> {
     lines.push(("Runbook", page.links.runbook.clone()));
     lines.push(("Events", page.links.events.clone()));
     lines.extend((!page.samples.is_empty()).then(|| ("Samples", page.samples.join(" · "))));
+    lines
+}
+
+/// A page about webhooks that are not stored has nothing to say of what they would have told.
+fn missing_lines(message: &Message) -> Vec<(&'static str, String)> {
+    let page = &message.page;
+    let mut lines = vec![("Impact", impact(message)), ("Since", since(message))];
+    if !has_ended(message) {
+        lines.push(("Now", page.now.in_full(&page.measure)));
+        lines.extend(page.notes.iter().map(|note| ("Note", note.clone())));
+        lines.push(("Do first", "follow the runbook; delete nothing from queues, logs or spools".to_owned()));
+    }
+    lines.push(("Data", data(message)));
+    lines.push(("Board", page.links.board.clone()));
+    lines.push(("Runbook", page.links.runbook.clone()));
+    lines.push(("Events", page.links.events.clone()));
     lines
 }
 

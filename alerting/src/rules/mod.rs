@@ -3,6 +3,7 @@
 //! Adding a type: a file with its keys, its SQL and its verdict; here one `mod`, one [`Question`] variant, and the
 //! arms that the compiler then asks for.
 
+mod completeness;
 mod dead_man;
 mod file;
 mod keys;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 
 use payments::UnixMillis;
 
+pub use completeness::Completeness;
 pub use dead_man::DeadMan;
 pub use file::{LoadError, RuleProblem, load, parse};
 pub use threshold::{Measure, Threshold};
@@ -61,6 +63,8 @@ pub enum Question {
     Threshold(Threshold),
     /// Did a feed stop?
     DeadMan(DeadMan),
+    /// Is everything that was acknowledged stored?
+    Completeness(Completeness),
 }
 
 impl Type {
@@ -73,6 +77,7 @@ impl Type {
         match self {
             Self::Threshold => Threshold::read(keys, wrong).map(Question::Threshold),
             Self::DeadMan => DeadMan::read(keys, wrong).map(Question::DeadMan),
+            Self::Completeness => Completeness::read(keys, wrong).map(Question::Completeness),
         }
     }
 }
@@ -141,6 +146,8 @@ pub struct Findings {
     pub samples: Vec<String>,
     /// The cost of a long incident's first part, when there is more of it than was known.
     pub accrued: Option<Accrued>,
+    /// What else a page says, each a line.
+    pub notes: Vec<String>,
 }
 
 impl Findings {
@@ -155,6 +162,7 @@ impl Findings {
             codes: Vec::new(),
             samples: Vec::new(),
             accrued: None,
+            notes: Vec::new(),
         }
     }
 }
@@ -170,6 +178,7 @@ impl Rule {
         match &self.question {
             Question::Threshold(threshold) => threshold.evaluate(reader, instants, held).await,
             Question::DeadMan(dead_man) => dead_man.evaluate(reader, instants, held).await,
+            Question::Completeness(completeness) => completeness.evaluate(reader, instants, held).await,
         }
     }
 
@@ -187,6 +196,9 @@ impl Rule {
                 threshold.investigate(reader, instants, sample, held, rates).await
             }
             Question::DeadMan(dead_man) => dead_man.investigate(reader, instants, sample, held).await,
+            Question::Completeness(completeness) => {
+                completeness.investigate(reader, instants, sample, held).await
+            }
         }
     }
 
@@ -195,6 +207,7 @@ impl Rule {
         match &self.question {
             Question::Threshold(threshold) => threshold.headline(slice, findings),
             Question::DeadMan(_) => DeadMan::headline(slice, findings),
+            Question::Completeness(_) => Completeness::headline(slice, findings),
         }
     }
 
@@ -202,7 +215,7 @@ impl Rule {
     pub fn measure_words(&self) -> &'static str {
         match &self.question {
             Question::Threshold(threshold) => threshold.measure.words(),
-            Question::DeadMan(_) => "webhooks",
+            Question::DeadMan(_) | Question::Completeness(_) => "webhooks",
         }
     }
 

@@ -44,12 +44,18 @@ fn a_rule_is_read_with_its_defaults() {
 fn every_problem_names_file_line_and_key_and_says_how_to_mend_it() {
     let with = |from: &str, to: &str| problems("r.toml", &GOOD.replace(from, to));
     let cases = [
-        (with("type = \"threshold\"\n", ""), "r.toml:1: type: missing; expected one of threshold, dead_man"),
+        (
+            with("type = \"threshold\"\n", ""),
+            "r.toml:1: type: missing; expected one of threshold, dead_man, completeness",
+        ),
         (
             with("\"threshold\"", "\"treshold\""),
-            "r.toml:1: type: unknown type `treshold`, expected one of threshold, dead_man",
+            "r.toml:1: type: unknown type `treshold`, expected one of threshold, dead_man, completeness",
         ),
-        (with("\"threshold\"", "7"), "r.toml:1: type: expected one of threshold, dead_man, in quotes"),
+        (
+            with("\"threshold\"", "7"),
+            "r.toml:1: type: expected one of threshold, dead_man, completeness, in quotes",
+        ),
         (
             with("\"critical\"", "\"P1\""),
             "r.toml:2: unknown variant `P1`, expected one of `critical`, `error`, `warning`, `info`",

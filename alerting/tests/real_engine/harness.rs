@@ -113,6 +113,7 @@ pub(crate) struct Alerting {
     pub(crate) exporter: Exporter,
     pub(crate) receiver: Receiver,
     pub(crate) now: UnixMillis,
+    pub(crate) telemetry: Telemetry,
     folder: TempDir,
 }
 
@@ -143,7 +144,8 @@ impl Alerting {
             secrets: vec![secret(folder.path(), "key", SECRET)],
             private_address_allowed: true,
         };
-        let observations = Arc::new(Observations::new(&Telemetry::for_tests().unwrap().meter("alerting")));
+        let telemetry = Telemetry::for_tests().unwrap();
+        let observations = Arc::new(Observations::new(&telemetry.meter("alerting")));
         let storage = Storage::open(&folder.path().join("alerting.sqlite")).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let evaluator = Evaluator {
@@ -167,7 +169,7 @@ impl Alerting {
             not_before: UnixMillis::default(),
         };
         let exporter = Exporter { storage, client: store.client(), observations };
-        Self { store, evaluator, courier, exporter, receiver, now, folder }
+        Self { store, evaluator, courier, exporter, receiver, now, telemetry, folder }
     }
 
     /// The process dies and is started again.
@@ -301,6 +303,6 @@ fn envelope(provider: Provider, source: &str, id: Uuid, received_at: UnixMillis)
     message.put_slice(b"{}");
     match QueueMessage::decode(Bytes::from(message)).unwrap() {
         QueueMessage::Webhook(envelope) => envelope,
-        QueueMessage::Heartbeat(_) => unreachable!("kind 1 is a webhook"),
+        QueueMessage::Heartbeat(_) | QueueMessage::Tally(_) => unreachable!("kind 1 is a webhook"),
     }
 }

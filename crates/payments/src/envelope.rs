@@ -1,4 +1,4 @@
-//! What travels through the queue: a verified webhook exactly as it arrived, or a heartbeat.
+//! What travels through the queue: a verified webhook exactly as it arrived, a heartbeat, or a tally.
 //!
 //! # Wire format, version 1
 //!
@@ -9,19 +9,24 @@
 //! kind 1, webhook:   16 bytes id, i64 received_at ms, text8 provider, text16 source, text16 secret,
 //!                    text16 traceparent, u16 headers × (text16 name, bytes32 value), bytes32 body
 //! kind 2, heartbeat: i64 sent_at ms, text16 instance
+//! kind 3, tally:     16 bytes cell, i64 minute ms, text16 instance, text16 source, u64 acknowledged, u64 fingerprint,
+//!                    u64 uncertain, u16 named × 16 bytes id
 //! ```
 //!
-//! A field is never added without a new version number; decoders keep reading every version ever written.
+//! A field is never added without a new version number; decoders keep reading every version ever written. A kind that a
+//! decoder does not know is an error to it, and the processor parks such a message: a kind may be added.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
 use crate::providers::Provider;
+use crate::tally::Tally;
 use crate::time::UnixMillis;
 
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 const KIND_WEBHOOK: u8 = 1;
 const KIND_HEARTBEAT: u8 = 2;
+pub(crate) const KIND_TALLY: u8 = 3;
 
 /// Room for headers when a message is begun; more is grown into.
 const HEADERS_BYTES_USUAL: usize = 1_024;
@@ -33,6 +38,8 @@ pub enum QueueMessage {
     Webhook(Envelope),
     /// A sign of life that takes the same way as the webhooks.
     Heartbeat(Heartbeat),
+    /// What was acknowledged, to be compared with what is stored.
+    Tally(Tally),
 }
 
 /// A webhook whose signature was verified over exactly these bytes.
@@ -81,7 +88,7 @@ pub enum DecodeError {
     /// Written by a newer Tillwatch.
     #[error("message has version {0}, this build reads up to {VERSION}; upgrade the processor first")]
     Version(u8),
-    /// Neither webhook nor heartbeat.
+    /// None of the kinds above: written by a newer Tillwatch, or no message.
     #[error("message kind {0} is not known")]
     Kind(u8),
     /// The provider is not built in.
@@ -98,6 +105,7 @@ impl QueueMessage {
         match self {
             Self::Webhook(envelope) => envelope.encode(),
             Self::Heartbeat(heartbeat) => heartbeat.encode(),
+            Self::Tally(tally) => tally.encode(),
         }
     }
 
@@ -115,6 +123,7 @@ impl QueueMessage {
                 let sent_at = reader.millis()?;
                 Self::Heartbeat(Heartbeat { sent_at, instance: reader.text16()? })
             }
+            KIND_TALLY => Self::Tally(Tally::decode(&mut reader)?),
             kind => return Err(DecodeError::Kind(kind)),
         };
         if bytes.is_empty() { Ok(message) } else { Err(DecodeError::Length { bytes: whole }) }
@@ -214,7 +223,7 @@ impl Heartbeat {
     }
 }
 
-fn put_text16(out: &mut impl BufMut, text: &str) {
+pub(crate) fn put_text16(out: &mut impl BufMut, text: &str) {
     let mut end = text.len().min(usize::from(u16::MAX));
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -230,7 +239,7 @@ fn put_length32(out: &mut impl BufMut, bytes: usize) {
 }
 
 /// Takes fields off the front of a message and never reads past its end.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a mut Bytes,
     whole: usize,
 }
@@ -247,12 +256,25 @@ impl Reader<'_> {
         Ok(self.take(1)?.get_u8())
     }
 
-    fn millis(&mut self) -> Result<UnixMillis, DecodeError> {
+    pub(crate) fn millis(&mut self) -> Result<UnixMillis, DecodeError> {
         Ok(UnixMillis(self.take(8)?.get_i64_le()))
     }
 
-    fn text16(&mut self) -> Result<String, DecodeError> {
-        let length = self.take(2)?.get_u16_le();
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        Ok(self.take(2)?.get_u16_le())
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        Ok(self.take(8)?.get_u64_le())
+    }
+
+    pub(crate) fn uuid(&mut self) -> Result<Uuid, DecodeError> {
+        let bytes = self.take(16)?;
+        Ok(Uuid::from_bytes(bytes.as_ref().try_into().map_err(|_| DecodeError::Text)?))
+    }
+
+    pub(crate) fn text16(&mut self) -> Result<String, DecodeError> {
+        let length = self.u16()?;
         self.text(usize::from(length))
     }
 
@@ -267,13 +289,13 @@ impl Reader<'_> {
     }
 
     fn envelope(&mut self) -> Result<Envelope, DecodeError> {
-        let id = Uuid::from_bytes(self.take(16)?.as_ref().try_into().map_err(|_| DecodeError::Text)?);
+        let id = self.uuid()?;
         let received_at = self.millis()?;
         let length = usize::from(self.u8()?);
         let name = self.text(length)?;
         let provider: Provider = name.parse().map_err(|_| DecodeError::Provider(name))?;
         let (source, secret, traceparent) = (self.text16()?, self.text16()?, self.text16()?);
-        let count = self.take(2)?.get_u16_le();
+        let count = self.u16()?;
         let mut headers = Vec::with_capacity(usize::from(count).min(64));
         for _ in 0..count {
             headers.push((self.text16()?, self.bytes32()?));

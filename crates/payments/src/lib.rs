@@ -19,6 +19,7 @@ pub mod network_codes;
 pub mod providers;
 pub mod secret;
 pub mod signature;
+pub mod tally;
 mod time;
 
 pub use decline::{Decline, DeclineCategory, DeclineClass, Retry};
@@ -27,4 +28,5 @@ pub use event::{Kind, Outcome, PaymentEvent, ThreeDs};
 pub use money::{Currency, Money};
 pub use providers::{ParkReason, Provider, Rejection, Request, SourceSettings, Verified, Verifier};
 pub use secret::Secret;
+pub use tally::Tally;
 pub use time::{ParseTimeError, UnixMillis};

@@ -120,6 +120,20 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// Whether the record may be stored all the same. One that came back as unroutable may be: it may have been published
+    /// before, on a connection that ended.
+    pub fn may_be_stored(&self) -> bool {
+        match self {
+            Self::Full { .. } | Self::Overloaded { .. } | Self::TooLarge { .. } => false,
+            Self::Storage(_)
+            | Self::TimedOut { .. }
+            | Self::BrokerAway { .. }
+            | Self::Nacked
+            | Self::Unroutable { .. }
+            | Self::Closed => true,
+        }
+    }
+
     /// Whether the disk is out of space (or over quota), as opposed to failing.
     pub fn is_disk_full(&self) -> bool {
         match self {

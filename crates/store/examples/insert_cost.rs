@@ -220,6 +220,6 @@ fn envelope(id: Uuid, provider: Provider, received_at: UnixMillis, body: &str) -
     message.put_slice(body.as_bytes());
     match QueueMessage::decode(Bytes::from(message)).unwrap() {
         QueueMessage::Webhook(envelope) => envelope,
-        QueueMessage::Heartbeat(_) => unreachable!("kind 1 is a webhook"),
+        QueueMessage::Heartbeat(_) | QueueMessage::Tally(_) => unreachable!("kind 1 is a webhook"),
     }
 }

@@ -18,7 +18,7 @@ use crate::Store;
 /// How long rows are kept, in days; 0 keeps them for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Raw requests.
+    /// Raw requests, and what ingest counted of them.
     pub webhooks_days: u32,
     /// Facts, and with them `payment_minutes`, which is a view of them.
     pub payment_events_days: u32,
@@ -115,6 +115,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "compact_parts",
         sql: include_str!("../migrations/0004_compact_parts.sql"),
     },
+    Migration { version: 5, name: "completeness", sql: include_str!("../migrations/0005_completeness.sql") },
 ];
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations
@@ -136,8 +137,10 @@ struct Table {
 impl Retention {
     /// Table, column that tells a row's age, days. Our own clock tells the age of what providers send: a provider's
     /// clock may be years off.
-    fn tables(&self) -> [(&'static str, &'static str, u32); 6] {
+    fn tables(&self) -> [(&'static str, &'static str, u32); 7] {
         [
+            // Before the webhooks it counts, here and by half a day: rows that are gone are not missing.
+            ("acknowledged_stored", "aged_from", self.webhooks_days),
             ("webhooks_stored", "received_at", self.webhooks_days),
             ("payment_events_stored", "received_at", self.payment_events_days),
             ("payment_event_places", "received_at", self.payment_events_days),

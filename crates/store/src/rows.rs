@@ -2,6 +2,8 @@
 //!
 //! Invariant: names, order and types are those of the columns in `migrations/`; a test inserts each and reads it back.
 
+mod tally;
+
 use clickhouse::Row;
 use payments::{Envelope, Heartbeat, ParkReason, PaymentEvent, Provider, UnixMillis};
 use serde::ser::SerializeSeq as _;
@@ -10,6 +12,8 @@ use serde_bytes::Bytes;
 use uuid::Uuid;
 
 use crate::places::Place;
+
+pub use tally::TallyRow;
 
 /// A row and the table it belongs to.
 pub trait StoredRow: Row + Serialize {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::Store;
 use crate::places::{Place, Retraction};
-use crate::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, WebhookRow};
+use crate::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, TallyRow, WebhookRow};
 
 /// Rows cannot be written into the tables as they are.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,8 @@ impl Store {
         check::<Retraction>(&columns)?;
         check::<Place<'_>>(&columns)?;
         check::<ParkedWebhookRow<'_>>(&columns)?;
-        check::<HeartbeatRow<'_>>(&columns)
+        check::<HeartbeatRow<'_>>(&columns)?;
+        check::<TallyRow<'_>>(&columns)
     }
 }
 
@@ -108,6 +109,7 @@ mod tests {
             types::<Place<'_>>(),
             types::<ParkedWebhookRow<'_>>(),
             types::<HeartbeatRow<'_>>(),
+            types::<TallyRow<'_>>(),
         ] {
             assert_eq!(columns, types);
         }

@@ -6,6 +6,8 @@
 #[path = "tables/harness.rs"]
 mod harness;
 
+#[path = "tables/completeness.rs"]
+mod completeness;
 #[path = "tables/counted_once.rs"]
 mod counted_once;
 #[path = "tables/documented.rs"]

@@ -3,8 +3,8 @@
 use payments::UnixMillis;
 
 use crate::model::{
-    Alert, Alerts, Answers, ApprovedMoney, DeclineCode, Feed, Headline, History, Instance, Issuer, Judged,
-    Panel, Period, Pulse, Severity, Snapshot, Source, SourceHistory,
+    Alert, Alerts, Answers, ApprovedMoney, Completeness, DeclineCode, Feed, Headline, History, Instance,
+    Issuer, Judged, Panel, Period, Pulse, Severity, Snapshot, Source, SourceHistory,
 };
 use crate::page::Context;
 use crate::window::Window;
@@ -38,6 +38,7 @@ pub(crate) fn normal(window: Window) -> Snapshot {
         headline: Panel::known(now, headline(false)),
         history: Panel::known(now, history(window, now, at("03:07:10"), false)),
         sources: Panel::known(now, sources()),
+        completeness: Panel::known(now, completeness()),
         declines: Panel::known(now, declines(false)),
         issuers: Panel::known(now, issuers(false)),
         peers: Vec::new(),
@@ -119,6 +120,7 @@ pub(crate) fn store_down(window: Window) -> Snapshot {
     snapshot.headline.failure.clone_from(&failure);
     snapshot.history.failure.clone_from(&failure);
     snapshot.sources.failure.clone_from(&failure);
+    snapshot.completeness.failure.clone_from(&failure);
     snapshot.declines.failure.clone_from(&failure);
     snapshot.issuers = Panel { known: None, failure };
     snapshot
@@ -136,6 +138,7 @@ pub(crate) fn nothing_known() -> Snapshot {
         headline: Panel { known: None, failure: failure() },
         history: Panel { known: None, failure: failure() },
         sources: Panel { known: None, failure: failure() },
+        completeness: Panel { known: None, failure: failure() },
         declines: Panel { known: None, failure: failure() },
         issuers: Panel { known: None, failure: failure() },
         peers: Vec::new(),
@@ -172,6 +175,16 @@ pub(crate) fn empty() -> Snapshot {
 
 pub(crate) fn judged(alive_at: &str, judged_to: &str) -> Judged {
     Judged { alive_at: at(alive_at), judged_to: Some(at(judged_to)) }
+}
+
+fn completeness() -> Completeness {
+    Completeness {
+        from: UnixMillis(at("03:07:00").0 - 24 * 3_600_000),
+        to: at("02:52:00"),
+        acknowledged: 1_204_233,
+        unaccounted: 0,
+        missing: Vec::new(),
+    }
 }
 
 fn feed(complete_to: UnixMillis) -> Feed {

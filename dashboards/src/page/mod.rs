@@ -1,6 +1,7 @@
 //! The page: one function per section, in the order in which they are read.
 
 mod alerts;
+mod completeness;
 mod declines;
 mod footer;
 mod headline;
@@ -77,6 +78,7 @@ pub(crate) fn fragment(snapshot: &Snapshot, context: &Context) -> Markup {
                     (headline::section(snapshot))
                     (history::section(snapshot))
                     (sources::section(snapshot))
+                    (completeness::section(snapshot))
                     div .pair {
                         (declines::section(snapshot))
                         (issuers::section(snapshot))

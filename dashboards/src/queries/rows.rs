@@ -67,6 +67,16 @@ pub(crate) struct ArrivalMinute {
     last_ms: i64,
 }
 
+/// What is known of one source's webhooks of a day.
+#[derive(Debug, Row, Deserialize)]
+pub(super) struct Completeness {
+    source_name: String,
+    counted: u64,
+    lacking: u64,
+    uncounted: u64,
+    since_s: i64,
+}
+
 /// How many of one source's webhooks were parked.
 #[derive(Debug, Row, Deserialize)]
 pub(crate) struct Parked {
@@ -251,4 +261,18 @@ pub(super) fn decline_codes(rows: Vec<Code>, totals: Option<&Totals>) -> Vec<Dec
         of_before,
     };
     rows.into_iter().map(code).collect()
+}
+
+pub(super) fn completeness(
+    (from, to): (UnixMillis, UnixMillis),
+    rows: Vec<Completeness>,
+) -> model::Completeness {
+    let sum = |count: fn(&Completeness) -> u64| rows.iter().map(count).fold(0, u64::saturating_add);
+    let (acknowledged, unaccounted) = (sum(|row| row.counted), sum(|row| row.uncounted));
+    let missing = rows.into_iter().filter(|row| row.lacking > 0).map(|row| model::Missing {
+        source: row.source_name,
+        webhooks: row.lacking,
+        since: UnixMillis(row.since_s.saturating_mul(1_000)),
+    });
+    model::Completeness { from, to, acknowledged, unaccounted, missing: missing.collect() }
 }

@@ -241,6 +241,6 @@ fn envelope(provider: Provider, source: &str, id: Uuid, received_at: UnixMillis)
     message.put_slice(body);
     match QueueMessage::decode(Bytes::from(message)).unwrap() {
         QueueMessage::Webhook(envelope) => envelope,
-        QueueMessage::Heartbeat(_) => unreachable!("kind 1 is a webhook"),
+        QueueMessage::Heartbeat(_) | QueueMessage::Tally(_) => unreachable!("kind 1 is a webhook"),
     }
 }

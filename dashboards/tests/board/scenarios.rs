@@ -83,7 +83,10 @@ pub(crate) async fn the_numbers_are_exact_and_copies_are_not_counted(engine: &En
         "{source}"
     );
     assert_eq!(after["sources"]["known"]["value"][1]["pulse"], "waiting");
-    for failure in ["feed", "alerts", "headline", "history", "sources", "declines", "issuers"] {
+    let complete = &after["completeness"]["known"]["value"];
+    assert_eq!((&complete["acknowledged"], &complete["missing"]), (&json!(0), &json!([])), "{complete}");
+    for failure in ["feed", "alerts", "headline", "history", "sources", "completeness", "declines", "issuers"]
+    {
         assert_eq!(after[failure]["failure"], Value::Null, "{failure}");
     }
 }
@@ -107,6 +110,39 @@ fn numbers(data: &Value) -> Value {
         "codes": data["declines"]["known"]["value"], "issuers": data["issuers"]["known"]["value"],
         "parked": data["sources"]["known"]["value"][0]["parked_24h"],
     })
+}
+
+pub(crate) async fn what_is_acknowledged_and_not_stored_is_told(engine: &Engine) {
+    let board = Board::new(engine, "incomplete").await;
+    board.heartbeat("03:07:10").await;
+    let told = [1, 2].map(|number| Told::approved("stripe-us", number, at("02:10:00")));
+    board.store(&told, at("02:10:02")).await;
+    // Of the second minute everything may be in a processor's hands yet.
+    board
+        .sql(
+            "INSERT INTO acknowledged_stored (minute, source, cell, acknowledged, fingerprint) VALUES \
+             ('2026-11-22 02:10:00', 'stripe-us', generateUUIDv4(), 3, 1), \
+             ('2026-11-22 03:00:00', 'stripe-us', generateUUIDv4(), 9, 1)",
+        )
+        .await;
+    let known = &board.data("").await["completeness"]["known"]["value"];
+    let missing = json!([{ "source": "stripe-us", "webhooks": 1, "since": at("02:10:00").0 }]);
+    assert_eq!((&known["acknowledged"], &known["missing"]), (&json!(3), &missing), "{known}");
+    let page = board.get("/").await;
+    assert!(page.contains("1 acknowledged webhook is not stored"), "{page}");
+    // It comes late.
+    board.store(&[Told::approved("stripe-us", 3, at("02:10:00"))], at("03:07:00")).await;
+    board.clock.advance(Duration::from_secs(61));
+    board.heartbeat("03:08:10").await;
+    let known = &board.data("").await["completeness"]["known"]["value"];
+    assert_eq!(known["missing"][0]["webhooks"], 1, "as many, and not the same: {known}");
+    board.sql("INSERT INTO acknowledged_stored (minute, source, cell, acknowledged, fingerprint) \
+               SELECT '2026-11-22 02:10:00', source, cell, 3, (SELECT sumWithOverflow(toUInt64(bitShiftRight( \
+               reinterpretAsUInt128(webhook_id), 64))) FROM webhooks) FROM acknowledged WHERE acknowledged = 3").await;
+    board.clock.advance(Duration::from_secs(61));
+    board.heartbeat("03:09:10").await;
+    let page = board.get("/").await;
+    assert!(page.contains("All 3 acknowledged webhooks are stored."), "{page}");
 }
 
 pub(crate) async fn incidents_are_shown_as_alerting_last_described_them(engine: &Engine) {

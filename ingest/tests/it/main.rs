@@ -5,3 +5,4 @@
 mod bad_requests;
 mod harness;
 mod limits;
+mod tallies;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use payments::{Heartbeat, QueueMessage, UnixMillis};
+use payments::{Heartbeat, QueueMessage, Tally, UnixMillis};
 use processor::Processor;
 use queue::{Consumer, LogConfig, Publisher, open_embedded};
 use runtime::config::ProcessorConfig;
@@ -14,6 +14,7 @@ use store::Store;
 use tempfile::TempDir;
 pub(crate) use testing::{DEADLINE, eventually};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 /// A Sunday, 03:07 UTC: when the tests' webhooks arrive.
 pub(crate) const NOW: i64 = 1_795_316_820_123;
@@ -137,4 +138,19 @@ pub(crate) fn message(number: u8, body: &[u8]) -> Bytes {
 
 pub(crate) fn heartbeat() -> Bytes {
     QueueMessage::Heartbeat(Heartbeat { instance: "i-1".to_owned(), sent_at: UnixMillis(NOW) }).encode()
+}
+
+/// What ingest counted of the webhooks' minute: two, of which one is uncertain.
+pub(crate) fn tally() -> Bytes {
+    let tally = Tally {
+        cell: Uuid::from_u128(7),
+        minute: UnixMillis(NOW).minute(),
+        instance: "counter-1".to_owned(),
+        source: "checkout".to_owned(),
+        acknowledged: 1,
+        fingerprint: 0x0101_0101_0101_0101,
+        uncertain: 1,
+        uncertain_ids: vec![Uuid::from_bytes([2; 16])],
+    };
+    QueueMessage::Tally(tally).encode()
 }

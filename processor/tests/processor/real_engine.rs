@@ -5,7 +5,7 @@ use store::{Retention, Store};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::harness::{DEADLINE, Running, heartbeat, message, webhook};
+use crate::harness::{DEADLINE, Running, heartbeat, message, tally, webhook};
 
 async fn text(store: &Store, sql: &str) -> String {
     let mut lines = store.client().query_raw(sql).fetch_bytes("TSV").unwrap();
@@ -42,6 +42,7 @@ async fn a_webhook_of_which_one_fact_is_refused_says_how_many_are_stored_and_why
         webhook(2, &["c", "d"]),
         message(3, b"not json"),
         heartbeat(),
+        tally(),
         bytes::Bytes::from_static(b"\x09"),
     ];
     let running = Running::start(store.clone(), 100, messages).await;
@@ -58,6 +59,11 @@ async fn a_webhook_of_which_one_fact_is_refused_says_how_many_are_stored_and_why
     let parked = "SELECT reason, detail LIKE '%short%' FROM parked_webhooks ORDER BY reason";
     assert_eq!(text(&store, parked).await, "invalid_json\t0\nrefused_by_store\t1\nunreadable_message\t0");
     assert_eq!(text(&store, "SELECT count() FROM heartbeats").await, "1");
+    let uncertain = "SELECT acknowledged, uncertain, uncertain_ids[1] FROM acknowledged";
+    assert_eq!(text(&store, uncertain).await, "1\t1\t02020202-0202-0202-0202-020202020202");
+    // Number 1 was acknowledged, number 2 is uncertain, and nobody counted number 3.
+    let complete = "SELECT acknowledged, stored, parked, missing, unaccounted FROM completeness";
+    assert_eq!(text(&store, complete).await, "1\t1\t2\t0\t1");
     assert_eq!(running.metric("tillwatch_processor_facts_total{source=\"checkout\"}"), 4);
     running.stop().await;
     stop.send(()).unwrap();

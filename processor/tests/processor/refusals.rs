@@ -1,6 +1,6 @@
 //! What ClickHouse refuses: found, parked or waited for, and never lost.
 
-use crate::harness::{Running, eventually, heartbeat, message, webhook};
+use crate::harness::{Running, eventually, heartbeat, message, tally, webhook};
 use crate::scripted::{ClickHouse, Insert, Reply};
 
 const FACTS: &str = "payment_events_stored";
@@ -18,7 +18,12 @@ fn webhooks(numbers: std::ops::RangeInclusive<u8>) -> Vec<bytes::Bytes> {
 async fn each_message_ends_in_one_outcome_and_is_acknowledged() {
     let clickhouse = ClickHouse::start(|_| Reply::Taken).await;
     let mut messages = webhooks(1..=3);
-    messages.extend([message(4, b"not json"), heartbeat(), bytes::Bytes::from_static(b"\x09nonsense")]);
+    messages.extend([
+        message(4, b"not json"),
+        heartbeat(),
+        tally(),
+        bytes::Bytes::from_static(b"\x09nonsense"),
+    ]);
     let running = Running::start(clickhouse.store(), 100, messages).await;
     running.until_all_is_acknowledged().await;
     assert!(running.health.is_ready());
@@ -26,11 +31,13 @@ async fn each_message_ends_in_one_outcome_and_is_acknowledged() {
     assert_eq!(clickhouse.taken(WEBHOOKS, "env:SECRET"), 4);
     assert_eq!((clickhouse.taken(PARKED, "not json"), clickhouse.taken(PARKED, "\x09nonsense")), (1, 1));
     assert_eq!(clickhouse.taken("heartbeats_stored", "i-1"), 1);
+    assert_eq!(clickhouse.taken("acknowledged_stored", "counter-1"), 1);
     for (labels, count) in [
         ("outcome=\"stored\",reason=\"\",source=\"checkout\"", 3),
         ("outcome=\"parked\",reason=\"invalid_json\",source=\"checkout\"", 1),
         ("outcome=\"parked\",reason=\"unreadable_message\",source=\"\"", 1),
         ("outcome=\"heartbeat\",reason=\"\",source=\"\"", 1),
+        ("outcome=\"tally\",reason=\"\",source=\"checkout\"", 1),
     ] {
         assert_eq!(
             running.metric(&format!("tillwatch_processor_messages_total{{{labels}}}")),

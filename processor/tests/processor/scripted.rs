@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::any;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use store::Store;
-use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, WebhookRow};
+use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, TallyRow, WebhookRow};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -136,6 +136,7 @@ fn columns() -> Bytes {
     add::<PaymentEventRow<'_>>(&mut rows);
     add::<ParkedWebhookRow<'_>>(&mut rows);
     add::<HeartbeatRow<'_>>(&mut rows);
+    add::<TallyRow<'_>>(&mut rows);
     add::<store::Place<'_>>(&mut rows);
     row(&mut rows, [PaymentEventRow::TABLE, "is_deleted", "UInt8"]);
     rows.freeze()

@@ -54,4 +54,6 @@ async fn whatever_becomes_of_the_broker_nothing_acknowledged_is_lost() {
     }
     let load = parts.load().await;
     parts.all_is_stored("queues deleted", load).await;
+
+    parts.completeness_is_proven().await;
 }

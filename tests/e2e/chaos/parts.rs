@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{DEADLINE, Installation, Server};
 use crate::nothing_lost::joined;
-use crate::truth::compare_when;
+use crate::truth::{compare_when, number};
 
 /// New events are made for so long in each round; then each is sent until it is acknowledged.
 const ROUND: Duration = Duration::from_secs(4);
@@ -164,6 +164,20 @@ impl Parts {
             ledger.events.len(),
             ended.elapsed().as_millis()
         );
+    }
+
+    /// No ingest was killed: every webhook that is stored was counted, and the proof is exact, whatever was published twice or
+    /// refused.
+    pub(crate) async fn completeness_is_proven(&self) {
+        let sql = "SELECT sum(missing), sum(unaccounted), min(exact), sum(acknowledged) > 1000 FROM tillwatch.completeness";
+        let mut found = String::new();
+        let proven = eventually("everything acknowledged is proven to be stored", async || {
+            found = self.installation.ask(sql).await.unwrap_or_else(|error| error);
+            found == "0\t0\t1\t1"
+        });
+        proven.await;
+        let uncertain = number(&self.installation, "SELECT sum(uncertain) FROM tillwatch.completeness").await;
+        eprintln!("completeness: {found}, {uncertain} uncertain");
     }
 
     /// Webhooks answered 200 since ingest started; 0 while it is away.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use testing::proxy::Weather;
 
 use super::parts::Parts;
+use crate::truth::number;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_becomes_of_the_services_nothing_acknowledged_is_lost() {
@@ -43,4 +44,8 @@ async fn whatever_becomes_of_the_services_nothing_acknowledged_is_lost() {
         parts.to_store.set(Weather::Fair);
     }
     parts.all_is_stored("ClickHouse's answers lost", load).await;
+
+    // Ingest was killed with its last counts, which is no loss.
+    let missing = number(&parts.installation, "SELECT sum(missing) FROM tillwatch.completeness").await;
+    assert_eq!(missing, 0);
 }

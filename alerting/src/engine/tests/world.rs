@@ -108,6 +108,7 @@ pub(super) fn findings(measured: Measured, since: UnixMillis) -> Findings {
         codes: Vec::new(),
         samples: Vec::new(),
         accrued: None,
+        notes: Vec::new(),
     }
 }
 

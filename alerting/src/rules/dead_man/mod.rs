@@ -187,6 +187,7 @@ impl DeadMan {
             codes: Vec::new(),
             samples: Vec::new(),
             accrued: None,
+            notes: Vec::new(),
         })
     }
 

@@ -120,6 +120,7 @@ async fn share(
         codes: case.codes(codes, window),
         samples: samples.iter().map(|id| outside_id(id)).collect(),
         accrued,
+        notes: Vec::new(),
     })
 }
 
@@ -151,6 +152,7 @@ async fn latency(
         codes: Vec::new(),
         samples: Vec::new(),
         accrued: None,
+        notes: Vec::new(),
     })
 }
 
@@ -192,5 +194,6 @@ async fn volume(
         codes: Vec::new(),
         samples: Vec::new(),
         accrued: None,
+        notes: Vec::new(),
     })
 }

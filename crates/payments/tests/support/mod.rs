@@ -82,7 +82,7 @@ pub(crate) fn envelope(provider: Provider, body: &[u8]) -> Envelope {
     wire.put_slice(body);
     match QueueMessage::decode(wire.freeze()).unwrap() {
         QueueMessage::Webhook(envelope) => envelope,
-        QueueMessage::Heartbeat(heartbeat) => panic!("{heartbeat:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -155,6 +155,8 @@ impl Publisher {
 
 impl Inner {
     async fn publish(&self, lane: usize, payload: &[u8]) -> Result<(), PublishError> {
+        // That the broker may have it is not forgotten where the disk refuses it.
+        let mut uncertain = None;
         loop {
             if self.stop.is_cancelled() {
                 return Err(PublishError::Closed);
@@ -162,9 +164,15 @@ impl Inner {
             match self.routes.of(lane) {
                 Route::Direct => match self.direct(lane, payload).await {
                     Ok(told) => return told,
-                    Err(why) => self.spool(lane, &why),
+                    Err(why) => {
+                        self.spool(lane, &why);
+                        uncertain = uncertain.or_else(|| why.may_be_stored().then_some(why));
+                    }
                 },
-                Route::Spool(appending) => return self.append(lane, payload, appending).await,
+                Route::Spool(appending) => {
+                    let appended = self.append(lane, payload, appending).await;
+                    return appended.map_err(|error| uncertain.unwrap_or(error));
+                }
                 // Either way it is looked at again.
                 Route::Hold(mut change) => tokio::select! {
                     () = self.stop.cancelled() => {}

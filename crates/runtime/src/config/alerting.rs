@@ -23,6 +23,8 @@ pub struct AlertingConfig {
     pub reporting_currency: String,
     /// Value of one unit of another currency in the reporting currency: `EUR = 1.08`.
     pub exchange_rates: BTreeMap<String, f64>,
+    /// Whether everything acknowledged is stored is asked this often.
+    pub completeness_interval_ms: u64,
     /// Data older than this is stale: alerts freeze and the board says so.
     pub stale_after_ms: u64,
 }
@@ -36,6 +38,7 @@ impl Default for AlertingConfig {
             public_url: "http://127.0.0.1:9090".to_owned(),
             reporting_currency: "USD".to_owned(),
             exchange_rates: BTreeMap::new(),
+            completeness_interval_ms: 60_000,
             stale_after_ms: 60_000,
         }
     }

@@ -200,6 +200,6 @@ pub(crate) fn envelope(
     message.put_slice(body);
     match QueueMessage::decode(Bytes::from(message)).unwrap() {
         QueueMessage::Webhook(envelope) => envelope,
-        QueueMessage::Heartbeat(_) => unreachable!("kind 1 is a webhook"),
+        QueueMessage::Heartbeat(_) | QueueMessage::Tally(_) => unreachable!("kind 1 is a webhook"),
     }
 }

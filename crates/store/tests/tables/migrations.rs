@@ -5,7 +5,8 @@ use store::{MigrateError, Retention};
 use crate::harness::{NOW, RETENTION, Tables, envelope, eventually};
 use payments::{Provider, UnixMillis};
 
-const CONTRACT: &str = "alert_transitions,heartbeats,parked_webhooks,payment_events,payment_minutes,webhooks";
+const CONTRACT: &str = "acknowledged,alert_transitions,completeness,completeness_minutes,heartbeats,parked_webhooks,payment_events,\
+                        payment_minutes,webhooks";
 
 async fn views(tables: &Tables) -> String {
     let sql = "SELECT arrayStringConcat(arraySort(groupArray(name)), ',') FROM system.tables \
@@ -17,15 +18,15 @@ async fn views(tables: &Tables) -> String {
 async fn from_nothing_and_again() {
     let tables = Tables::empty();
     let first = tables.store.migrate(RETENTION).await.unwrap();
-    assert_eq!(first.applied, ["webhooks", "payment_events", "operations", "compact_parts"]);
-    assert_eq!((first.already, first.retention_changed.len()), (0, 6));
+    assert_eq!(first.applied, ["webhooks", "payment_events", "operations", "compact_parts", "completeness"]);
+    assert_eq!((first.already, first.retention_changed.len()), (0, 7));
     assert_eq!(views(&tables).await, CONTRACT);
     let compact = "SELECT groupArray(name) FROM system.tables WHERE database = currentDatabase() \
                    AND engine_full LIKE '%min_bytes_for_wide_part = 268435456%'";
     assert_eq!(tables.sql(compact).await, "['payment_events_stored']");
 
     let second = tables.store.migrate(RETENTION).await.unwrap();
-    assert_eq!((second.applied.len(), second.already, second.retention_changed.len()), (0, 4, 0));
+    assert_eq!((second.applied.len(), second.already, second.retention_changed.len()), (0, 5, 0));
 }
 
 #[tokio::test]
@@ -42,8 +43,8 @@ async fn two_migrators_at_once_both_succeed() {
         migrated.unwrap();
     }
     assert_eq!(views(&tables).await, CONTRACT);
-    assert_eq!(tables.sql("SELECT count() FROM schema_migrations FINAL").await, "4");
-    assert_eq!(tables.store.migrate(RETENTION).await.unwrap().already, 4);
+    assert_eq!(tables.sql("SELECT count() FROM schema_migrations FINAL").await, "5");
+    assert_eq!(tables.store.migrate(RETENTION).await.unwrap().already, 5);
 }
 
 #[tokio::test]
@@ -55,7 +56,7 @@ async fn two_migrators_at_once_both_upgrade() {
     let other = tables.another();
     let (a, b) = tokio::join!(tables.store.migrate(RETENTION), other.migrate(RETENTION));
     for migrated in [a, b] {
-        assert!(migrated.unwrap().already >= 3);
+        assert!(migrated.unwrap().already >= 4);
     }
     assert_eq!(views(&tables).await, CONTRACT);
 
@@ -96,7 +97,7 @@ async fn tables_of_a_newer_version_are_left_alone() {
     let tables = Tables::new().await;
     tables.sql("INSERT INTO schema_migrations VALUES (9, 'later', 'x', now())").await;
     let error = tables.store.migrate(RETENTION).await.unwrap_err();
-    assert!(matches!(error, MigrateError::Newer { found: 9, known: 4 }), "{error}");
+    assert!(matches!(error, MigrateError::Newer { found: 9, known: 5 }), "{error}");
 }
 
 #[tokio::test]
@@ -126,14 +127,15 @@ async fn another_retention_is_taken_over_by_what_is_stored_already() {
 
     let shorter = Retention { webhooks_days: 30, ..RETENTION };
     let migrated = tables.store.migrate(shorter).await.unwrap();
-    assert_eq!(migrated.retention_changed, ["webhooks_stored"]);
+    assert_eq!(migrated.retention_changed, ["acknowledged_stored", "webhooks_stored"]);
     eventually("what is older than 30 days goes", async || {
         tables.sql("SELECT count() FROM webhooks").await == "2"
     })
     .await;
 
     let for_ever = Retention { webhooks_days: 0, ..RETENTION };
-    assert_eq!(tables.store.migrate(for_ever).await.unwrap().retention_changed, ["webhooks_stored"]);
+    let changed = tables.store.migrate(for_ever).await.unwrap().retention_changed;
+    assert_eq!(changed, ["acknowledged_stored", "webhooks_stored"]);
     assert_eq!(tables.store.migrate(for_ever).await.unwrap().retention_changed.len(), 0);
     let ttl = "SELECT count() FROM system.tables WHERE database = currentDatabase() \
                AND name = 'webhooks_stored' AND engine_full LIKE '% TTL %'";

@@ -19,7 +19,7 @@ impl Checker<'_> {
         let config = self.config;
         let (ingest, processor, queue) = (&config.ingest, &config.processor, &config.queue);
         let alerting = &config.alerting;
-        let at_least: [(&str, &str, u64, u64); 21] = [
+        let at_least: [(&str, &str, u64, u64); 22] = [
             ("ingest", "body_bytes_max", ingest.body_bytes_max as u64, 1_024),
             ("ingest", "header_bytes_max", ingest.header_bytes_max as u64, 8_192),
             ("ingest", "header_read_timeout_ms", ingest.header_read_timeout_ms, 1),
@@ -40,6 +40,7 @@ impl Checker<'_> {
             ("store", "memory_bytes_max", config.store.memory_bytes_max, 512 << 20),
             ("alerting", "evaluation_interval_ms", alerting.evaluation_interval_ms, 100),
             ("alerting", "query_timeout_ms", alerting.query_timeout_ms, 100),
+            ("alerting", "completeness_interval_ms", alerting.completeness_interval_ms, 100),
             ("shutdown", "drain_timeout_ms", config.shutdown.drain_timeout_ms, 1),
         ];
         for (table, key, value, minimum) in at_least {
