@@ -5,6 +5,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use payments::Secret;
 
+use crate::cluster::Cluster;
 use crate::engine::{LANE_HEADER, WRITES};
 
 /// ClickHouse, and the database that holds the tables.
@@ -12,6 +13,7 @@ use crate::engine::{LANE_HEADER, WRITES};
 pub struct Store {
     client: Client,
     database: String,
+    cluster: Option<Cluster>,
 }
 
 /// ClickHouse did not do what it was asked.
@@ -56,12 +58,23 @@ impl Store {
         if let Some(password) = password {
             client = client.with_password(password.expose());
         }
-        Self { client, database: database.to_owned() }
+        Self { client, database: database.to_owned(), cluster: None }
+    }
+
+    /// The same, its tables on a cluster.
+    #[must_use]
+    pub fn on_cluster(mut self, cluster: Cluster) -> Self {
+        self.cluster = Some(cluster);
+        self
     }
 
     /// The client, its database set: for readers with SQL of their own.
     pub fn client(&self) -> Client {
-        self.client.clone().with_database(self.database.as_str())
+        let client = self.client.clone().with_database(self.database.as_str());
+        match &self.cluster {
+            Some(cluster) => cluster.for_rows(client),
+            None => client,
+        }
     }
 
     /// The client for inserts: our rows' columns are compared with the tables once, by
@@ -81,9 +94,27 @@ impl Store {
             .with_setting("optimize_on_insert", "0")
     }
 
-    /// The client without a database: before it exists.
-    pub(crate) fn bare_client(&self) -> &Client {
-        &self.client
+    /// The same for what everybody must see once it is written.
+    pub(crate) fn sequential_client(&self) -> Client {
+        let client = self.insert_client();
+        match &self.cluster {
+            Some(cluster) => cluster.in_sequence(client),
+            None => client,
+        }
+    }
+
+    /// The client without a database, for statements that change tables: before it exists.
+    pub(crate) fn bare_client(&self) -> Client {
+        let client = self.client.clone();
+        match &self.cluster {
+            Some(cluster) => cluster.for_statements(client),
+            None => client,
+        }
+    }
+
+    /// The cluster that the tables are on.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
     }
 
     /// Name of the database.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clickhouse::Client;
 use clickhouse::error::Error as ClickHouseError;
 use sha2::{Digest as _, Sha256};
 
@@ -131,7 +132,16 @@ impl Store {
         T: StoredRow,
         for<'a> T::Value<'a>: StoredRow,
     {
-        let client = self.insert_client().with_setting("insert_deduplication_token", token(rows));
+        self.write_with::<T>(self.insert_client(), rows).await
+    }
+
+    /// The same, over a client with settings of its own.
+    pub(crate) async fn write_with<T>(&self, client: Client, rows: &[T::Value<'_>]) -> Result<(), ClickHouseError>
+    where
+        T: StoredRow,
+        for<'a> T::Value<'a>: StoredRow,
+    {
+        let client = client.with_setting("insert_deduplication_token", token(rows));
         let mut insert = client.insert::<T>(T::TABLE).await?;
         for row in rows {
             insert.write(row).await?;

@@ -6,14 +6,20 @@
 //! somewhere is an error, not a surprise.
 //!
 //! Retention is no migration: it follows the configuration, whatever it was before.
+//!
+//! On a cluster each statement is rewritten by [`translate`], and a server that lacks a table gets it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::Store;
+use crate::cluster::inspect::ClusterError;
+use crate::cluster::translate::{Untranslatable, local, translate};
+use crate::cluster::{Cluster, DDL_TIMEOUT, in_turn};
+use crate::{Store, refusal};
 
 /// How long rows are kept, in days; 0 keeps them for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub struct Migrated {
     pub already: usize,
     /// Tables whose retention is another one now.
     pub retention_changed: Vec<&'static str>,
+    /// Tables and views that some server of the cluster lacked, and has now.
+    pub completed: Vec<String>,
 }
 
 /// The tables could not be brought up to date.
@@ -62,6 +70,37 @@ pub enum MigrateError {
         migration: &'static str,
         /// The beginning of the statement.
         statement: String,
+    },
+    /// Some server of the cluster did not carry the statement out in time: it is away, or slow.
+    #[error(
+        "migration {migration}: not every server of cluster `{cluster}` carried out `{statement}` within {} s; one that is \
+         away does so when it is back. Bring it back, or take it out of the cluster's configuration, and run \
+         `tillwatch migrate` again; system.distributed_ddl_queue tells which it is", DDL_TIMEOUT.as_secs()
+    )]
+    Unfinished {
+        /// Which migration.
+        migration: &'static str,
+        /// Which cluster.
+        cluster: String,
+        /// The beginning of the statement.
+        statement: String,
+        /// What ClickHouse said, with the number of servers.
+        #[source]
+        source: clickhouse::error::Error,
+    },
+    /// The cluster is not one that tables can be created on.
+    #[error("the tables cannot lie on the cluster")]
+    Cluster(#[from] ClusterError),
+    /// A statement is of a form that is not known to be right on a cluster.
+    #[error("migration {migration}: `{statement}` cannot be written for a cluster")]
+    Untranslated {
+        /// Which migration.
+        migration: &'static str,
+        /// The beginning of the statement.
+        statement: String,
+        /// Why.
+        #[source]
+        source: Untranslatable,
     },
     /// A migration that was applied is not the one of this build.
     #[error(
@@ -87,9 +126,12 @@ pub enum MigrateError {
 impl MigrateError {
     /// Whether it lasts, however often it is tried: the tables are those of another version.
     pub fn lasts(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::Newer { .. })
+        matches!(self, Self::Changed { .. } | Self::Newer { .. } | Self::Untranslated { .. })
     }
 }
+
+/// ClickHouse's code for a statement `ON CLUSTER` that some server has not carried out in time.
+const UNFINISHED: u32 = 159;
 
 /// No statement works through rows: one that takes longer has no answer.
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -151,14 +193,13 @@ impl Retention {
 impl Store {
     /// Brings the tables up to date and applies the retention.
     pub async fn migrate(&self, retention: Retention) -> Result<Migrated, MigrateError> {
-        self.run("database", "CREATE DATABASE IF NOT EXISTS {database}").await?;
-        self.run("schema_migrations", RECORDS).await?;
+        let completed = self.prepare().await?;
         let applied = self.applied().await?;
         let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
         if let Some(newer) = applied.iter().find(|row| row.version > known) {
             return Err(MigrateError::Newer { found: newer.version, known });
         }
-        let mut migrated = Migrated::default();
+        let mut migrated = Migrated { completed, ..Migrated::default() };
         for migration in MIGRATIONS {
             let checksum = hex::encode(Sha256::digest(migration.sql));
             match applied.iter().find(|row| row.version == migration.version) {
@@ -176,15 +217,51 @@ impl Store {
         Ok(migrated)
     }
 
+    /// Creates the database and the table of records. On a cluster only if they are missing: a server that is away would
+    /// hold up every start. Returns what else a server there lacked.
+    async fn prepare(&self) -> Result<Vec<String>, MigrateError> {
+        let (database, records) = ("CREATE DATABASE IF NOT EXISTS {database}", RECORDS);
+        let Some(cluster) = self.cluster() else {
+            self.change("database", database).await?;
+            self.change("schema_migrations", records).await?;
+            return Ok(Vec::new());
+        };
+        let client = self.bare_client();
+        cluster.inspect(&client).await?;
+        let ours = created(cluster, self.database());
+        if !self.has_records().await? {
+            self.change("database", database).await?;
+        }
+        let missing = cluster.missing(&client, self.database(), &ours).await?;
+        for table in &missing {
+            self.run("schema", &table.statement).await?;
+        }
+        if !self.has_records().await? {
+            self.change("schema_migrations", records).await?;
+        }
+        Ok(missing.into_iter().map(|table| table.name).collect())
+    }
+
+    async fn has_records(&self) -> Result<bool, MigrateError> {
+        let sql = format!(
+            "SELECT count() FROM system.tables WHERE database = '{}' AND name = 'schema_migrations'",
+            self.database()
+        );
+        let count = self.bare_client().query_raw(&sql).fetch_one::<u64>();
+        Ok(within_limit("schema_migrations", &sql, count).await? > 0)
+    }
+
     async fn apply(&self, migration: &Migration, checksum: &str) -> Result<(), MigrateError> {
         for statement in statements(migration.sql) {
-            self.run(migration.name, &statement).await?;
+            self.change(migration.name, &statement).await?;
         }
         let record = format!(
             "INSERT INTO {{database}}.schema_migrations (version, name, checksum) VALUES ({}, '{}', '{checksum}')",
             migration.version, migration.name
         );
-        self.run(migration.name, &record).await
+        let sql = self.complete(&record);
+        let record = in_turn(async || self.sequential_client().query_raw(&sql).execute().await);
+        within_limit(migration.name, &sql, record).await
     }
 
     async fn applied(&self) -> Result<Vec<Applied>, MigrateError> {
@@ -198,7 +275,8 @@ impl Store {
             .await?;
         let mut changed = Vec::new();
         for (name, age, days) in retention.tables() {
-            let found = tables.iter().find(|table| table.name == name);
+            let stored = if self.cluster().is_some() { local(name) } else { name.to_owned() };
+            let found = tables.iter().find(|table| table.name == stored);
             let engine = found.map_or("", |table| table.engine_full.as_str());
             let ttl = format!("TTL toDateTime({age}) + toIntervalDay({days})");
             let change = match (days, engine.contains(" TTL ")) {
@@ -207,23 +285,63 @@ impl Store {
                 (_, true) if engine.contains(&format!(" {ttl} SETTINGS")) => continue,
                 _ => format!("MODIFY {ttl}"),
             };
-            self.run("retention", &format!("ALTER TABLE {{database}}.{name} {change}")).await?;
+            self.change("retention", &format!("ALTER TABLE {{database}}.{name} {change}")).await?;
             changed.push(name);
         }
         Ok(changed)
     }
 
+    /// Carries out a statement as the migrations write it, on every server that it concerns.
+    async fn change(&self, migration: &'static str, statement: &str) -> Result<(), MigrateError> {
+        let Some(cluster) = self.cluster() else { return self.run(migration, statement).await };
+        let forms = translate(statement, cluster, self.database()).map_err(|source| {
+            MigrateError::Untranslated { migration, statement: beginning(statement), source }
+        })?;
+        for form in forms {
+            self.run(migration, &form).await?;
+        }
+        Ok(())
+    }
+
     async fn run(&self, migration: &'static str, statement: &str) -> Result<(), MigrateError> {
-        let sql = statement.replace("{database}", &quoted(self.database()));
-        within_limit(migration, &sql, self.bare_client().query_raw(&sql).execute()).await
+        let sql = self.complete(statement);
+        let done = within_limit(migration, &sql, self.bare_client().query_raw(&sql).execute()).await;
+        match (done, self.cluster()) {
+            (Err(MigrateError::Statement { migration, statement, source }), Some(cluster))
+                if refusal::code(&source.to_string()) == Some(UNFINISHED) =>
+            {
+                Err(MigrateError::Unfinished { migration, cluster: cluster.name.clone(), statement, source })
+            }
+            (done, _) => done,
+        }
+    }
+
+    fn complete(&self, statement: &str) -> String {
+        statement.replace("{database}", &quoted(self.database()))
     }
 
     async fn ask<T>(&self, sql: &'static str) -> Result<Vec<T>, MigrateError>
     where
         T: RowOwned + RowRead,
     {
-        within_limit("schema_migrations", sql, self.client().query_raw(sql).fetch_all()).await
+        let answer = in_turn(async || self.sequential_client().query_raw(sql).fetch_all().await);
+        within_limit("schema_migrations", sql, answer).await
     }
+}
+
+/// Names of all that the migrations create on a cluster, whether or not a later one drops it.
+fn created(cluster: &Cluster, database: &str) -> BTreeSet<String> {
+    let statements = MIGRATIONS.iter().flat_map(|migration| statements(migration.sql));
+    let forms = statements.chain([RECORDS.to_owned()]).flat_map(|statement| {
+        // One that cannot be translated is an error where it is applied.
+        translate(&statement, cluster, database).unwrap_or_default()
+    });
+    let name = |form: String| {
+        let (create, rest) = form.split_once("{database}.")?;
+        let end = rest.find(char::is_whitespace)?;
+        create.starts_with("CREATE").then(|| rest.get(..end).unwrap_or_default().to_owned())
+    };
+    forms.filter_map(name).collect()
 }
 
 /// What `answer` comes to, waited for at most [`STATEMENT_TIMEOUT`].
@@ -232,13 +350,17 @@ async fn within_limit<T>(
     sql: &str,
     answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
 ) -> Result<T, MigrateError> {
-    let statement = || sql.lines().next().unwrap_or_default().chars().take(80).collect();
     match tokio::time::timeout(STATEMENT_TIMEOUT, answer).await {
         Ok(answer) => {
-            answer.map_err(|source| MigrateError::Statement { migration, statement: statement(), source })
+            answer.map_err(|source| MigrateError::Statement { migration, statement: beginning(sql), source })
         }
-        Err(_) => Err(MigrateError::TimedOut { migration, statement: statement() }),
+        Err(_) => Err(MigrateError::TimedOut { migration, statement: beginning(sql) }),
     }
+}
+
+/// Enough of a statement to find it.
+fn beginning(sql: &str) -> String {
+    sql.lines().next().unwrap_or_default().chars().take(80).collect()
 }
 
 /// An identifier as SQL writes it.
@@ -257,6 +379,7 @@ fn statements(sql: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::InsertQuorum;
 
     #[test]
     fn nothing_is_left_to_replace_but_the_database() {
@@ -275,6 +398,27 @@ mod tests {
                 let idempotent = ["IF NOT EXISTS", "IF EXISTS", "CREATE OR REPLACE VIEW", "MODIFY SETTING"];
                 assert!(idempotent.iter().any(|words| statement.contains(words)), "{statement}");
             }
+        }
+    }
+
+    #[test]
+    fn every_statement_has_its_form_on_a_cluster() {
+        let cluster = Cluster { name: "c".to_owned(), insert_quorum: InsertQuorum::Majority };
+        for migration in MIGRATIONS {
+            for statement in statements(migration.sql) {
+                let forms = translate(&statement, &cluster, "d");
+                let forms = forms.unwrap_or_else(|error| panic!("{}: {statement}: {error}", migration.name));
+                assert!(forms.iter().all(|form| form.contains(" ON CLUSTER `c`")), "{forms:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_joins_gets_all_that_migrations_create() {
+        let cluster = Cluster { name: "c".to_owned(), insert_quorum: InsertQuorum::Majority };
+        let created = created(&cluster, "d");
+        for name in ["schema_migrations", "webhooks", "webhooks_stored", "webhooks_stored_local", "payment_minutes"] {
+            assert!(created.contains(name), "{name} is not in {created:?}");
         }
     }
 
