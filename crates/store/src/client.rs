@@ -6,6 +6,7 @@ use clickhouse::Client;
 use payments::Secret;
 
 use crate::cluster::Cluster;
+use crate::connect::{self, ConnectError, Tls};
 use crate::engine::{LANE_HEADER, WRITES};
 
 /// ClickHouse, and the database that holds the tables.
@@ -54,7 +55,23 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// A connection to `url` (`http://host:8123`); nothing is sent yet.
     pub fn new(url: &str, user: &str, password: Option<&Secret>, database: &str) -> Self {
-        let mut client = Client::default().with_url(url).with_user(user);
+        Self::over(Client::default().with_url(url), user, password, database)
+    }
+
+    /// A connection to the server at `addresses`, or to several of one cluster, separated by commas: the first that takes a
+    /// connection is used, and the next when it no longer does.
+    pub fn connect(
+        addresses: &str,
+        tls: &Tls,
+        user: &str,
+        password: Option<&Secret>,
+        database: &str,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self::over(connect::client(addresses, tls)?, user, password, database))
+    }
+
+    fn over(client: Client, user: &str, password: Option<&Secret>, database: &str) -> Self {
+        let mut client = client.with_user(user);
         if let Some(password) = password {
             client = client.with_password(password.expose());
         }

@@ -9,6 +9,7 @@
 
 mod client;
 mod cluster;
+mod connect;
 pub mod engine;
 pub mod insert;
 mod migrate;
@@ -22,6 +23,7 @@ pub use client::{Store, StoreError};
 pub use cluster::inspect::ClusterError;
 pub use cluster::translate::Untranslatable;
 pub use cluster::{Cluster, InsertQuorum};
+pub use connect::{ClientIdentity, ConnectError, Tls};
 pub use insert::{Decision, InsertError};
 pub use migrate::{MigrateError, Migrated, Retention};
 pub use places::Place;

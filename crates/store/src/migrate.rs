@@ -5,8 +5,6 @@
 //! the next. What was applied is recorded with its checksum: a migration that was edited after it was applied
 //! somewhere is an error, not a surprise.
 //!
-//! Retention is no migration: it follows the configuration, whatever it was before.
-//!
 //! On a cluster each statement is rewritten by [`translate`], and a server that lacks a table gets it.
 
 use std::collections::BTreeSet;
@@ -16,25 +14,15 @@ use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::cluster::inspect::ClusterError;
-use crate::cluster::translate::{Untranslatable, local, translate};
-use crate::cluster::{Cluster, DDL_TIMEOUT, in_turn};
+use crate::cluster::translate::translate;
+use crate::cluster::{Cluster, in_turn};
 use crate::{Store, refusal};
 
-/// How long rows are kept, in days; 0 keeps them for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Raw requests.
-    pub webhooks_days: u32,
-    /// Facts, and with them `payment_minutes`, which is a view of them.
-    pub payment_events_days: u32,
-    /// Requests that could not be parsed.
-    pub parked_webhooks_days: u32,
-    /// Alert history.
-    pub alert_transitions_days: u32,
-    /// Signs of life.
-    pub heartbeats_days: u32,
-}
+mod error;
+mod retention;
+
+pub use error::MigrateError;
+pub use retention::Retention;
 
 /// What a migration did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,87 +35,6 @@ pub struct Migrated {
     pub retention_changed: Vec<&'static str>,
     /// Tables and views that some server of the cluster lacked, and has now.
     pub completed: Vec<String>,
-}
-
-/// The tables could not be brought up to date.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
-    /// ClickHouse refused a statement, or did not answer.
-    #[error("migration {migration}: ClickHouse refused `{statement}`")]
-    Statement {
-        /// Which migration.
-        migration: &'static str,
-        /// The beginning of the statement.
-        statement: String,
-        /// What it said.
-        #[source]
-        source: clickhouse::error::Error,
-    },
-    /// ClickHouse did not answer in time; what it was asked may still be done.
-    #[error("migration {migration}: ClickHouse did not answer `{statement}` within {} s", STATEMENT_TIMEOUT.as_secs())]
-    TimedOut {
-        /// Which migration.
-        migration: &'static str,
-        /// The beginning of the statement.
-        statement: String,
-    },
-    /// Some server of the cluster did not carry the statement out in time: it is away, or slow.
-    #[error(
-        "migration {migration}: not every server of cluster `{cluster}` carried out `{statement}` within {} s; one that is \
-         away does so when it is back. Bring it back, or take it out of the cluster's configuration, and run \
-         `tillwatch migrate` again; system.distributed_ddl_queue tells which it is", DDL_TIMEOUT.as_secs()
-    )]
-    Unfinished {
-        /// Which migration.
-        migration: &'static str,
-        /// Which cluster.
-        cluster: String,
-        /// The beginning of the statement.
-        statement: String,
-        /// What ClickHouse said, with the number of servers.
-        #[source]
-        source: clickhouse::error::Error,
-    },
-    /// The cluster is not one that tables can be created on.
-    #[error("the tables cannot lie on the cluster")]
-    Cluster(#[from] ClusterError),
-    /// A statement is of a form that is not known to be right on a cluster.
-    #[error("migration {migration}: `{statement}` cannot be written for a cluster")]
-    Untranslated {
-        /// Which migration.
-        migration: &'static str,
-        /// The beginning of the statement.
-        statement: String,
-        /// Why.
-        #[source]
-        source: Untranslatable,
-    },
-    /// A migration that was applied is not the one of this build.
-    #[error(
-        "migration {name} (version {version}) was applied with other contents; run the version that applied it, or \
-         restore its file"
-    )]
-    Changed {
-        /// Which.
-        version: u32,
-        /// Its name.
-        name: &'static str,
-    },
-    /// The database was migrated by a newer Tillwatch.
-    #[error("the tables are of version {found}, this build knows up to {known}; run the newer version")]
-    Newer {
-        /// Version of the tables.
-        found: u32,
-        /// Newest this build knows.
-        known: u32,
-    },
-}
-
-impl MigrateError {
-    /// Whether it lasts, however often it is tried: the tables are those of another version.
-    pub fn lasts(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::Newer { .. } | Self::Untranslated { .. })
-    }
 }
 
 /// ClickHouse's code for a statement `ON CLUSTER` that some server has not carried out in time.
@@ -167,27 +74,6 @@ const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations
 struct Applied {
     version: u32,
     checksum: String,
-}
-
-#[derive(Row, Deserialize)]
-struct Table {
-    name: String,
-    engine_full: String,
-}
-
-impl Retention {
-    /// Table, column that tells a row's age, days. Our own clock tells the age of what providers send: a provider's
-    /// clock may be years off.
-    fn tables(&self) -> [(&'static str, &'static str, u32); 6] {
-        [
-            ("webhooks_stored", "received_at", self.webhooks_days),
-            ("payment_events_stored", "received_at", self.payment_events_days),
-            ("payment_event_places", "received_at", self.payment_events_days),
-            ("parked_webhooks_stored", "stored_at", self.parked_webhooks_days),
-            ("heartbeats_stored", "sent_at", self.heartbeats_days),
-            ("alert_transitions_stored", "at", self.alert_transitions_days),
-        ]
-    }
 }
 
 impl Store {
@@ -266,29 +152,6 @@ impl Store {
 
     async fn applied(&self) -> Result<Vec<Applied>, MigrateError> {
         self.ask("SELECT version, checksum FROM schema_migrations FINAL ORDER BY version").await
-    }
-
-    /// Sets the TTL of the tables that have another one. Parts written before take it over too, in the background.
-    async fn apply_retention(&self, retention: Retention) -> Result<Vec<&'static str>, MigrateError> {
-        let tables: Vec<Table> = self
-            .ask("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()")
-            .await?;
-        let mut changed = Vec::new();
-        for (name, age, days) in retention.tables() {
-            let stored = if self.cluster().is_some() { local(name) } else { name.to_owned() };
-            let found = tables.iter().find(|table| table.name == stored);
-            let engine = found.map_or("", |table| table.engine_full.as_str());
-            let ttl = format!("TTL toDateTime({age}) + toIntervalDay({days})");
-            let change = match (days, engine.contains(" TTL ")) {
-                (0, false) => continue,
-                (0, true) => "REMOVE TTL".to_owned(),
-                (_, true) if engine.contains(&format!(" {ttl} SETTINGS")) => continue,
-                _ => format!("MODIFY {ttl}"),
-            };
-            self.change("retention", &format!("ALTER TABLE {{database}}.{name} {change}")).await?;
-            changed.push(name);
-        }
-        Ok(changed)
     }
 
     /// Carries out a statement as the migrations write it, on every server that it concerns.

@@ -16,7 +16,30 @@ mod migrations;
 mod moved;
 #[path = "tables/pruning.rs"]
 mod pruning;
+#[path = "tables/reached.rs"]
+mod reached;
 #[path = "tables/refused.rs"]
 mod refused;
 #[path = "tables/values.rs"]
 mod values;
+
+/// One server: nothing stands in for others.
+mod stand_in {
+    use store::Store;
+
+    pub(crate) const CLUSTER: Option<&str> = None;
+
+    pub(crate) struct StandIn {
+        pub(crate) address: String,
+    }
+
+    impl StandIn {
+        pub(crate) fn before(address: &str) -> Self {
+            Self { address: address.to_owned() }
+        }
+    }
+
+    pub(crate) fn on_cluster(store: Store) -> Store {
+        store
+    }
+}

@@ -52,7 +52,7 @@ impl Cluster {
         let mut missing = Vec::new();
         // A `Distributed` table is over the replicas', and a view over that.
         let layers: [fn(&str) -> bool; 3] = [
-            |engine| engine.starts_with("Replicated"),
+            |engine| engine.ends_with("MergeTree"),
             |engine| engine == "Distributed",
             |engine| engine == "View",
         ];

@@ -60,6 +60,7 @@ impl Cluster {
     ///   deduplication token goes with them.
     /// - All ask the same replica of a shard, the first in the cluster's configuration that lives: what is stored is
     ///   read at once, and a heartbeat is never seen before the rows that it speaks for.
+    /// - What is selected into a table goes to the shards of its own key, not to those it came from.
     /// - A view that joins two tables, or asks one about the other, sends the inner answer to the shards.
     pub(crate) fn for_rows(&self, client: Client) -> Client {
         client
@@ -69,6 +70,7 @@ impl Cluster {
             .with_setting("load_balancing", "in_order")
             .with_setting("prefer_localhost_replica", "0")
             .with_setting("distributed_product_mode", "global")
+            .with_setting("parallel_distributed_insert_select", "0")
     }
 
     /// The settings for what must be seen by everybody once it is written: of two that write and then look, one at least

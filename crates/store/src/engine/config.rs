@@ -43,6 +43,9 @@ pub struct EngineConfig {
     pub lock_wait_max: Duration,
     /// How long running queries may take to end at shutdown.
     pub drain_max: Duration,
+    /// The name of a cluster of this engine alone, over which `Distributed` tables may then be created: for trying the
+    /// cluster's form of tables. Nothing is replicated, and statements `ON CLUSTER` are refused.
+    pub cluster: Option<String>,
 }
 
 impl EngineConfig {
@@ -65,6 +68,7 @@ impl EngineConfig {
             clients_max: 256,
             lock_wait_max: Duration::from_secs(10),
             drain_max: Duration::from_secs(20),
+            cluster: None,
         }
     }
 }

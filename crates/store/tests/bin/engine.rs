@@ -58,6 +58,7 @@ async fn serve(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let number = |name: &str, default: u64| options.get(name).map_or(Ok(default), |value| value.parse());
     let mut config = EngineConfig::new(locate(None)?, data_dir);
     config.password = options.get("password").map(|password| (*password).to_owned());
+    config.cluster = options.get("cluster").map(|cluster| (*cluster).to_owned());
     config.memory_bytes_max = number("memory_bytes_max", 1 << 30)?;
     config.connections = usize::try_from(number("connections", 4)?)?;
     config.waiting_max = usize::try_from(number("waiting_max", 64)?)?;
