@@ -6,8 +6,8 @@ use axum::Router;
 
 use crate::bootstrap;
 use crate::cli::Global;
-use crate::{services, stores};
 use crate::waiting::{self, Unusable};
+use crate::{services, stores};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "alert", async |process| {

@@ -397,7 +397,10 @@ fn a_cluster_is_read_from_the_file_and_from_the_environment() {
     assert_eq!(store.insert_quorum, Some(InsertQuorum::Replicas(2)));
     let env = [("TILLWATCH_STORE__CLUSTER", "tillwatch"), ("TILLWATCH_STORE__INSERT_QUORUM", "auto")];
     let store = load(&text, &env).unwrap().store;
-    assert_eq!((store.cluster.as_deref(), store.insert_quorum), (Some("tillwatch"), Some(InsertQuorum::Auto)));
+    assert_eq!(
+        (store.cluster.as_deref(), store.insert_quorum),
+        (Some("tillwatch"), Some(InsertQuorum::Auto))
+    );
     let store = load(&text, &[("TILLWATCH_STORE__INSERT_QUORUM", "0")]).unwrap().store;
     assert_eq!(store.insert_quorum, Some(InsertQuorum::Replicas(0)));
 }

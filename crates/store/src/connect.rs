@@ -52,7 +52,9 @@ impl fmt::Debug for Tls {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No address, or one that is none. It is not repeated: a password may have been written into it.
-    #[error("url: address {index} is none; write http://HOST:8123 or https://HOST:8443, several separated by commas")]
+    #[error(
+        "url: address {index} is none; write http://HOST:8123 or https://HOST:8443, several separated by commas"
+    )]
     Address {
         /// Which, counted from 1.
         index: usize,
@@ -100,7 +102,11 @@ pub(crate) fn client(addresses: &str, tls: &Tls) -> Result<Client, ConnectError>
     http.enforce_http(false);
     let needs_tls = addresses.iter().any(|address| address.scheme_str() == Some("https"));
     let config = if needs_tls { tls.config()? } else { without_authorities()? };
-    let inner = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(http);
+    let inner = HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
     let servers = Servers { inner, addresses: addresses.into(), current: Arc::default() };
     let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_MAX).build(servers);
     Ok(Client::with_http_client(http).with_url(first))
@@ -120,7 +126,8 @@ impl Tls {
             .with_custom_certificate_verifier(Arc::new(verifier));
         let Some(identity) = &self.identity else { return Ok(config.with_no_client_auth()) };
         let chain = certificates("client_certificate_file", &identity.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes()).map_err(ConnectError::Key)?;
+        let key =
+            PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes()).map_err(ConnectError::Key)?;
         Ok(config.with_client_auth_cert(chain, key)?)
     }
 }

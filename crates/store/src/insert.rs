@@ -141,7 +141,11 @@ impl Store {
     }
 
     /// The same, over a client with settings of its own.
-    pub(crate) async fn write_with<T>(&self, client: Client, rows: &[T::Value<'_>]) -> Result<(), ClickHouseError>
+    pub(crate) async fn write_with<T>(
+        &self,
+        client: Client,
+        rows: &[T::Value<'_>],
+    ) -> Result<(), ClickHouseError>
     where
         T: StoredRow,
         for<'a> T::Value<'a>: StoredRow,
@@ -175,10 +179,11 @@ mod tests {
 
     #[test]
     fn what_may_pass_later_is_retried() {
-        let alone = [16, 20, 60, 81, 102, 122, 159, 160, 164, 192, 195, 201, 202, 209, 210, 243, 252, 290, 497, 516];
+        let alone =
+            [16, 20, 60, 81, 102, 122, 159, 160, 164, 192, 195, 201, 202, 209, 210, 243, 252, 290, 497, 516];
         let on_a_cluster = [
-            198, 225, 242, 244, 254, 265, 279, 285, 286, 288, 289, 297, 319, 364, 369, 371, 415, 416, 519, 574, 701, 749,
-            762, 904, 999,
+            198, 225, 242, 244, 254, 265, 279, 285, 286, 288, 289, 297, 319, 364, 369, 371, 415, 416, 519,
+            574, 701, 749, 762, 904, 999,
         ];
         for code in alone.into_iter().chain(on_a_cluster) {
             let error = refused(&format!("Code: {code}. DB::Exception: …"));

@@ -146,7 +146,7 @@ impl Store {
             migration.version, migration.name
         );
         let sql = self.complete(&record);
-        let record = in_turn(async || self.sequential_client().query_raw(&sql).execute().await);
+        let record = in_turn(|| self.sequential_client().query_raw(&sql).execute());
         within_limit(migration.name, &sql, record).await
     }
 
@@ -187,7 +187,7 @@ impl Store {
     where
         T: RowOwned + RowRead,
     {
-        let answer = in_turn(async || self.sequential_client().query_raw(sql).fetch_all().await);
+        let answer = in_turn(|| async { self.sequential_client().query_raw(sql).fetch_all().await });
         within_limit("schema_migrations", sql, answer).await
     }
 }
@@ -280,7 +280,9 @@ mod tests {
     fn a_server_that_joins_gets_all_that_migrations_create() {
         let cluster = Cluster { name: "c".to_owned(), insert_quorum: InsertQuorum::Majority };
         let created = created(&cluster, "d");
-        for name in ["schema_migrations", "webhooks", "webhooks_stored", "webhooks_stored_local", "payment_minutes"] {
+        for name in
+            ["schema_migrations", "webhooks", "webhooks_stored", "webhooks_stored_local", "payment_minutes"]
+        {
             assert!(created.contains(name), "{name} is not in {created:?}");
         }
     }

@@ -101,16 +101,16 @@ impl Store {
         if places.is_empty() {
             return Ok(());
         }
-        in_turn(async || self.write_with::<Place<'_>>(self.sequential_client(), places).await).await?;
+        in_turn(|| self.write_with::<Place<'_>>(self.sequential_client(), places)).await?;
         let mut identities: Vec<u64> = places.iter().map(|place| place.identity).collect();
         identities.sort_unstable();
         identities.dedup();
         let mut repeated = Vec::new();
         for asked in identities.chunks(ASKED_AT_ONCE) {
-            repeated.extend(in_turn(async || self.repeated(asked).await).await?);
+            repeated.extend(in_turn(|| self.repeated(asked)).await?);
         }
         for asked in repeated.chunks(ASKED_AT_ONCE) {
-            let retractions = in_turn(async || self.superseded(asked).await).await?;
+            let retractions = in_turn(|| self.superseded(asked)).await?;
             if !retractions.is_empty() {
                 self.write::<Retraction>(&retractions).await?;
             }

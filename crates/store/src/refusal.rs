@@ -82,7 +82,7 @@ const REFUSALS: &[Refusal] = &[
     retry(285, "TOO_FEW_LIVE_REPLICAS"),
     retry(286, "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE"),
     retry(288, "DISTRIBUTED_IN_JOIN_SUBQUERY_DENIED"), // a setting of the user's that must not be
-    retry(289, "REPLICA_IS_NOT_IN_QUORUM"), // it is behind: until it has caught up
+    retry(289, "REPLICA_IS_NOT_IN_QUORUM"),            // it is behind: until it has caught up
     retry(290, "LIMIT_EXCEEDED"),
     retry(297, "SHARD_HAS_NO_CONNECTIONS"),
     split(307, "TOO_MANY_BYTES"),

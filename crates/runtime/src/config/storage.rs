@@ -59,7 +59,7 @@ pub enum InsertQuorum {
     /// `"auto"`: more than half of them.
     #[default]
     Auto,
-    /// So many; 0 is the one that took it.
+    /// So many; 0 or 1 is the one that took it.
     Replicas(u32),
 }
 

@@ -36,15 +36,32 @@ pub enum ClusterError {
         shard: u32,
     },
     /// Nothing tells a server which part of the rows is its own.
-    #[error("{node} has no macro `{name}`: set `shard` and `replica` in the `macros` of each server's configuration")]
+    #[error(
+        "{node} has no macro `{name}`: set `shard` and `replica` in the `macros` of each server's configuration"
+    )]
     NoMacro {
         /// `host:port` of the server.
         node: String,
         /// Which macro.
         name: &'static str,
     },
+    /// The database was made for one server.
+    #[error(
+        "{node} has {table} as {engine}, and on a cluster it is Distributed: these tables were made for one server. Use \
+         another store.database and copy the rows, as docs/clickhouse.md says"
+    )]
+    OneServers {
+        /// `host:port` of the server.
+        node: String,
+        /// The table.
+        table: String,
+        /// Its engine.
+        engine: String,
+    },
     /// Two servers would be one replica.
-    #[error("{first} and {second} are both replica `{replica}` of shard `{shard}`: each server's `macros` must differ")]
+    #[error(
+        "{first} and {second} are both replica `{replica}` of shard `{shard}`: each server's `macros` must differ"
+    )]
     Same {
         /// `host:port` of a server.
         first: String,
@@ -100,8 +117,10 @@ impl Cluster {
 
     /// The servers that are there.
     pub(super) async fn nodes(&self, client: &Client) -> Result<Vec<String>, ClickHouseError> {
-        let sql =
-            format!("SELECT {NODE} AS node FROM {} ORDER BY node {THOSE_THERE}", self.every_server("system.one"));
+        let sql = format!(
+            "SELECT {NODE} AS node FROM {} ORDER BY node {THOSE_THERE}",
+            self.every_server("system.one")
+        );
         let nodes: Vec<Node> = client.query_raw(&sql).fetch_all().await?;
         Ok(nodes.into_iter().map(|row| row.node).collect())
     }
@@ -132,7 +151,9 @@ fn check_macros(nodes: &[String], macros: &[Macro]) -> Result<(), ClusterError> 
     for node in nodes {
         let value = |name: &'static str| {
             let found = macros.iter().find(|row| row.node == *node && row.name == name);
-            found.map(|row| row.value.as_str()).ok_or_else(|| ClusterError::NoMacro { node: node.clone(), name })
+            found
+                .map(|row| row.value.as_str())
+                .ok_or_else(|| ClusterError::NoMacro { node: node.clone(), name })
         };
         let place = (value("shard")?, value("replica")?);
         if let Some(first) = taken.insert(place, node) {
@@ -172,7 +193,10 @@ mod tests {
     fn replicas_replicate_among_themselves() {
         assert_eq!(checked(&[member("pay", 1, 1, 2), member("other", 1, 0, 2)]), "fine");
         assert_eq!(checked(&[member("pay", 1, 0, 1)]), "fine", "a single replica has nobody to send to");
-        assert!(checked(&[member("pay", 1, 1, 2), member("pay", 2, 0, 2)]).starts_with("shard 2 of cluster `pay`"));
+        assert!(
+            checked(&[member("pay", 1, 1, 2), member("pay", 2, 0, 2)])
+                .starts_with("shard 2 of cluster `pay`")
+        );
     }
 
     #[test]
@@ -187,7 +211,10 @@ mod tests {
         let fine: Vec<_> = of("a:9000", "01", "a").into_iter().chain(of("b:9000", "01", "b")).collect();
         assert!(check_macros(&nodes, &fine).is_ok());
         let error = check_macros(&nodes, &fine[..3]).unwrap_err();
-        assert!(matches!(&error, ClusterError::NoMacro { node, name: "replica" } if node == "b:9000"), "{error}");
+        assert!(
+            matches!(&error, ClusterError::NoMacro { node, name: "replica" } if node == "b:9000"),
+            "{error}"
+        );
         let same: Vec<_> = of("a:9000", "01", "a").into_iter().chain(of("b:9000", "01", "a")).collect();
         let error = check_macros(&nodes, &same).unwrap_err().to_string();
         assert!(error.starts_with("a:9000 and b:9000 are both replica `a` of shard `01`"), "{error}");

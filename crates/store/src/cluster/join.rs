@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::Cluster;
 use super::inspect::{ClusterError, NODE, THOSE_THERE};
+use super::translate::LOCAL;
 
 /// A table of ours as one server has it.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
@@ -45,10 +46,23 @@ impl Cluster {
         );
         let nodes = self.nodes(client).await?;
         let found: Vec<Found> = client.query_raw(&sql).fetch_all().await?;
-        Ok(self.compare(&nodes, &found, ours))
+        self.compare(&nodes, &found, ours)
     }
 
-    fn compare(&self, nodes: &[String], found: &[Found], ours: &BTreeSet<String>) -> Vec<Missing> {
+    fn compare(
+        &self,
+        nodes: &[String],
+        found: &[Found],
+        ours: &BTreeSet<String>,
+    ) -> Result<Vec<Missing>, ClusterError> {
+        let should_be_over_others =
+            |table: &&Found| ours.contains(&table.name) && ours.contains(&format!("{}{LOCAL}", table.name));
+        if let Some(one) =
+            found.iter().filter(should_be_over_others).find(|table| table.engine != "Distributed")
+        {
+            let Found { node, name, engine, .. } = one.clone();
+            return Err(ClusterError::OneServers { node, table: name, engine });
+        }
         let mut missing = Vec::new();
         // A `Distributed` table is over the replicas', and a view over that.
         let layers: [fn(&str) -> bool; 3] = [
@@ -66,7 +80,7 @@ impl Cluster {
                 }
             }
         }
-        missing
+        Ok(missing)
     }
 
     /// `CREATE TABLE d.x (…` as `CREATE TABLE IF NOT EXISTS d.x ON CLUSTER … (…`.
@@ -96,13 +110,32 @@ mod tests {
         let nodes = ["a:1".to_owned(), "b:1".to_owned()];
         let ours = ["events", "events_stored", "events_stored_local"].map(str::to_owned).into();
         let have = [
-            found("a:1", "events", "View", "CREATE VIEW d.events (`a` UInt8) AS SELECT a FROM d.events_stored FINAL"),
-            found("a:1", "events_stored", "Distributed", "CREATE TABLE d.events_stored (`a` UInt8) ENGINE = D"),
-            found("a:1", "events_stored_local", "ReplicatedMergeTree", "CREATE TABLE d.events_stored_local (a) TTL x"),
+            found(
+                "a:1",
+                "events",
+                "View",
+                "CREATE VIEW d.events (`a` UInt8) AS SELECT a FROM d.events_stored FINAL",
+            ),
+            found(
+                "a:1",
+                "events_stored",
+                "Distributed",
+                "CREATE TABLE d.events_stored (`a` UInt8) ENGINE = D",
+            ),
+            found(
+                "a:1",
+                "events_stored_local",
+                "ReplicatedMergeTree",
+                "CREATE TABLE d.events_stored_local (a) TTL x",
+            ),
             found("a:1", "somebody_elses", "MergeTree", "CREATE TABLE d.somebody_elses (a UInt8) ENGINE = M"),
         ];
-        let statements: Vec<String> =
-            cluster.compare(&nodes, &have, &ours).into_iter().map(|missing| missing.statement).collect();
+        let statements: Vec<String> = cluster
+            .compare(&nodes, &have, &ours)
+            .unwrap()
+            .into_iter()
+            .map(|missing| missing.statement)
+            .collect();
         assert_eq!(
             statements,
             [
@@ -113,7 +146,7 @@ mod tests {
         );
         let mut all = have.to_vec();
         all.extend(have.iter().map(|table| Found { node: "b:1".to_owned(), ..table.clone() }));
-        assert_eq!(cluster.compare(&nodes, &all, &ours), []);
-        assert_eq!(cluster.compare(&nodes[..1], &have, &ours), []);
+        assert_eq!(cluster.compare(&nodes, &all, &ours).unwrap(), []);
+        assert_eq!(cluster.compare(&nodes[..1], &have, &ours).unwrap(), []);
     }
 }

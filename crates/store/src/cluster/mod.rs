@@ -33,7 +33,7 @@ pub enum InsertQuorum {
     /// More than half of them.
     #[default]
     Majority,
-    /// So many; with 0 the one that took the insert.
+    /// So many; with 0 or 1 the one that took the insert.
     Replicas(u32),
 }
 
@@ -76,11 +76,11 @@ impl Cluster {
     /// The settings for what must be seen by everybody once it is written: of two that write and then look, one at least
     /// sees both, whichever replicas they talk to.
     ///
-    /// An insert has the majority, and is the only one at its time; a replica that lacks it refuses to be read. That is
+    /// An insert has its quorum, and is the only one at its time; a replica that lacks it refuses to be read. That is
     /// what ClickHouse calls sequential consistency, and it is dear: only for places and records of migrations. Without
-    /// a majority there is no such thing, and the first replica that lives answers for itself.
+    /// a quorum there is no such thing, and the first replica that lives answers for itself.
     pub(crate) fn in_sequence(&self, client: Client) -> Client {
-        if self.insert_quorum == InsertQuorum::Replicas(0) {
+        if matches!(self.insert_quorum, InsertQuorum::Replicas(0 | 1)) {
             return client;
         }
         client.with_setting("insert_quorum_parallel", "0").with_setting("select_sequential_consistency", "1")
@@ -102,9 +102,10 @@ const TURN_PAUSE: Duration = Duration::from_millis(25);
 const TURNS_MAX: u32 = 8;
 
 /// Asks again for as long as it is somebody else's turn, within bounds; then the whole insert is tried again later.
-pub(crate) async fn in_turn<T>(
-    mut ask: impl AsyncFnMut() -> Result<T, ClickHouseError>,
-) -> Result<T, ClickHouseError> {
+pub(crate) async fn in_turn<T, F>(mut ask: impl FnMut() -> F) -> Result<T, ClickHouseError>
+where
+    F: Future<Output = Result<T, ClickHouseError>>,
+{
     let mut turn = 1;
     loop {
         match ask().await {
@@ -133,17 +134,17 @@ mod tests {
     async fn the_turn_of_another_is_waited_for_within_bounds() {
         for code in NOT_YET {
             let mut asked = 0;
-            let third = async || {
+            let third = in_turn(|| {
                 asked += 1;
-                if asked < 3 { Err(refused(code)) } else { Ok(asked) }
-            };
-            assert_eq!(in_turn(third).await.unwrap(), 3);
+                std::future::ready(if asked < 3 { Err(refused(code)) } else { Ok(asked) })
+            });
+            assert_eq!(third.await.unwrap(), 3);
             let mut asked = 0;
-            let never = async || -> Result<(), _> {
+            let never = in_turn(|| {
                 asked += 1;
-                Err(refused(code))
-            };
-            assert!(in_turn(never).await.is_err());
+                std::future::ready(Err::<(), _>(refused(code)))
+            });
+            assert!(never.await.is_err());
             assert_eq!(asked, TURNS_MAX);
         }
     }
@@ -151,11 +152,11 @@ mod tests {
     #[tokio::test]
     async fn everything_else_is_said_at_once() {
         let mut asked = 0;
-        let other = async || -> Result<(), _> {
+        let other = in_turn(|| {
             asked += 1;
-            Err(refused(242))
-        };
-        assert!(in_turn(other).await.is_err());
+            std::future::ready(Err::<(), _>(refused(242)))
+        });
+        assert!(other.await.is_err());
         assert_eq!(asked, 1);
     }
 }

@@ -150,11 +150,15 @@ fn sharding_key<'a>(name: &str, columns: &'a str, tail: &'a str) -> Result<Vec<&
         match kind_of(expression) {
             Some(kind) if kind.starts_with("Date") => {}
             Some(_) => key.push(expression),
-            None => return refuse(format!("{name} is ordered by {expression}, which is none of its columns")),
+            None => {
+                return refuse(format!("{name} is ordered by {expression}, which is none of its columns"));
+            }
         }
     }
     if key.is_empty() {
-        return refuse(format!("{name} is ordered by times alone: nothing tells which shard a row belongs to"));
+        return refuse(format!(
+            "{name} is ordered by times alone: nothing tells which shard a row belongs to"
+        ));
     }
     Ok(key)
 }

@@ -45,7 +45,10 @@ impl Retention {
 
 impl Store {
     /// Sets the TTL of the tables that have another one. Parts written before take it over too, in the background.
-    pub(super) async fn apply_retention(&self, retention: Retention) -> Result<Vec<&'static str>, MigrateError> {
+    pub(super) async fn apply_retention(
+        &self,
+        retention: Retention,
+    ) -> Result<Vec<&'static str>, MigrateError> {
         let tables: Vec<Table> = self
             .ask("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()")
             .await?;

@@ -60,10 +60,12 @@ async fn each_insert_says_how_it_is_to_be_stored() {
 async fn whose_turn_it_is_not_yet_waits_and_nothing_is_sent_twice() {
     let tables = Tables::new().await;
     let stand_in = tables.stand_in.as_ref().unwrap();
-    let busy = "Quorum for previous write has not been satisfied yet. (UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE)";
+    let busy =
+        "Quorum for previous write has not been satisfied yet. (UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE)";
     stand_in.answers(PLACES, 0, Answer::Refusal(286, busy));
     stand_in.answers(PLACES, 0, Answer::Refusal(286, busy));
-    let behind = "Replica doesn't have part that was successfully written to quorum. (REPLICA_IS_NOT_IN_QUORUM)";
+    let behind =
+        "Replica doesn't have part that was successfully written to quorum. (REPLICA_IS_NOT_IN_QUORUM)";
     stand_in.answers("SELECT identity FROM payment_event_places", 0, Answer::Refusal(289, behind));
     stored(&tables, &facts(Provider::Adyen, 5)).await.unwrap();
     assert!(stand_in.has_said_all());
@@ -111,7 +113,11 @@ async fn a_shard_that_is_down_is_told_by_the_real_engine() {
                   distributed_foreground_insert = 1 VALUES ('a', 0, 0)";
     let source = stand_in.engine(tables.store.database(), insert).await.unwrap_err();
     let error = InsertError::ClickHouse { table: "heartbeats_stored", rows: 1, source };
-    assert_eq!((error.name(), error.decision()), ("ALL_CONNECTION_TRIES_FAILED", Decision::Retry), "{error:?}");
+    assert_eq!(
+        (error.name(), error.decision()),
+        ("ALL_CONNECTION_TRIES_FAILED", Decision::Retry),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

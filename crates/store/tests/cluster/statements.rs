@@ -1,7 +1,7 @@
 //! What is asked of a cluster: that ClickHouse reads it, and where rows go.
 
 use payments::{Provider, UnixMillis};
-use store::MigrateError;
+use store::{MigrateError, Store};
 
 use crate::harness::{Fact, HOUR, NOW, RETENTION, Tables, facts};
 use crate::stand_in::Answer;
@@ -18,7 +18,8 @@ async fn clickhouse_reads_every_statement() {
         let read = stand_in.engine(tables.store.database(), &format!("EXPLAIN AST {statement}")).await;
         read.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
-    let replicated: Vec<&String> = statements.iter().filter(|sql| sql.contains("ENGINE = Replicated")).collect();
+    let replicated: Vec<&String> =
+        statements.iter().filter(|sql| sql.contains("ENGINE = Replicated")).collect();
     assert!(replicated.len() >= 7, "{}", replicated.len());
     for statement in replicated {
         // All of it is understood, engine, key and settings, and then there is no Keeper.
@@ -39,7 +40,10 @@ async fn what_is_there_is_left_and_what_is_asked_of_servers_has_limits() {
         assert_eq!(asked.setting("distributed_ddl_output_mode"), Some("throw"), "{}", asked.sql);
     }
     let migrated = tables.store.migrate(RETENTION).await.unwrap();
-    assert_eq!((migrated.applied.len(), migrated.retention_changed.len(), migrated.completed.len()), (0, 0, 0));
+    assert_eq!(
+        (migrated.applied.len(), migrated.retention_changed.len(), migrated.completed.len()),
+        (0, 0, 0)
+    );
     assert_eq!(stand_in.asked(" ON CLUSTER ").len(), first.len(), "a server that is away holds up nobody");
     tables.store.check_tables().await.unwrap();
 }
@@ -62,19 +66,29 @@ async fn all_that_is_stored_of_a_fact_goes_to_one_shard() {
         (1_000..).zip(&facts).map(|(n, fact)| fact.again(n, UnixMillis(NOW.0 + HOUR))).collect();
     tables.store_facts(&moved, UnixMillis(NOW.0 + 1)).await;
     assert_eq!(tables.sql("SELECT count() FROM payment_events").await, "60");
-    assert_eq!(tables.sql("SELECT sum(is_deleted) FROM payment_events_stored").await, "60", "each was retracted");
+    assert_eq!(
+        tables.sql("SELECT sum(is_deleted) FROM payment_events_stored").await,
+        "60",
+        "each was retracted"
+    );
     for (table, identity) in [("payment_events_stored", "event_id"), ("payment_event_places", "event_id")] {
         let key = sharding_key(&tables, table).await;
         let sql = format!(
             "SELECT max(shards), uniqExact(shard) FROM (SELECT {identity}, uniqExact({key} % 3) AS shards, \
              any({key} % 3) AS shard FROM {table} GROUP BY {identity})"
         );
-        assert_eq!(tables.sql(&sql).await, "1\t3", "{table}: one shard for each fact, and facts on all shards");
+        assert_eq!(
+            tables.sql(&sql).await,
+            "1\t3",
+            "{table}: one shard for each fact, and facts on all shards"
+        );
     }
 }
 
 async fn sharding_key(tables: &Tables, table: &str) -> String {
-    let sql = format!("SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = '{table}'");
+    let sql = format!(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = '{table}'"
+    );
     let engine = tables.sql(&sql).await;
     let start = engine.find("sipHash64(").unwrap();
     engine[start..].strip_suffix(')').unwrap().to_owned()
@@ -109,7 +123,8 @@ async fn a_cluster_that_is_not_there_is_told_before_anything_is_created() {
 async fn a_server_that_is_away_leaves_a_migration_to_be_run_again() {
     let tables = Tables::empty();
     let stand_in = tables.stand_in.as_ref().unwrap();
-    let text = "Distributed DDL task /clickhouse/ddl/query-1 is not finished on 1 of 2 hosts (TIMEOUT_EXCEEDED)";
+    let text =
+        "Distributed DDL task /clickhouse/ddl/query-1 is not finished on 1 of 2 hosts (TIMEOUT_EXCEEDED)";
     stand_in.answers(".payment_events_stored ON CLUSTER", 0, Answer::Refusal(159, text));
     let error = tables.store.migrate(RETENTION).await.unwrap_err();
     assert!(matches!(&error, MigrateError::Unfinished { migration: "payment_events", .. }), "{error}");
@@ -125,11 +140,14 @@ async fn a_server_that_joined_later_gets_every_table_as_it_is_now() {
     let stand_in = tables.stand_in.as_ref().unwrap();
     let before = stand_in.asked(" ON CLUSTER ").len();
     // The servers are asked for twice: with their macros, which the one that joins has, and for what they lack.
-    let two = "SELECT concat(hostName(), ':', toString(tcpPort())) AS node UNION ALL SELECT 'late:9000' AS node";
+    let two =
+        "SELECT concat(hostName(), ':', toString(tcpPort())) AS node UNION ALL SELECT 'late:9000' AS node";
     stand_in.answers("system.one", 1, Answer::To(two));
     let migrated = tables.store.migrate(RETENTION).await.unwrap();
     assert!(stand_in.has_said_all());
-    for name in ["schema_migrations", "webhooks_stored_local", "webhooks_stored", "webhooks", "payment_minutes"] {
+    for name in
+        ["schema_migrations", "webhooks_stored_local", "webhooks_stored", "webhooks", "payment_minutes"]
+    {
         assert!(migrated.completed.iter().any(|completed| completed == name), "{name}: {migrated:?}");
     }
     let created: Vec<String> =
@@ -139,4 +157,16 @@ async fn a_server_that_joined_later_gets_every_table_as_it_is_now() {
     // What later migrations and the retention made of it.
     assert!(facts.contains("TTL toDateTime(received_at) + toIntervalDay(400)"), "{facts}");
     assert!(facts.contains("min_bytes_for_wide_part = 268435456"), "{facts}");
+}
+
+#[tokio::test]
+async fn tables_that_were_made_for_one_server_are_not_taken_for_a_clusters() {
+    let tables = Tables::empty();
+    let one_server =
+        Store::new(&format!("http://{}", tables.address()), "default", None, tables.store.database());
+    one_server.migrate(RETENTION).await.unwrap();
+    let error = tables.store.migrate(RETENTION).await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("_stored as ReplacingMergeTree, and on a cluster it is Distributed"), "{cause}");
+    assert!(tables.stand_in.as_ref().unwrap().asked(" ON CLUSTER ").is_empty());
 }

@@ -147,7 +147,8 @@ impl Tables {
 
 /// What is done to parts is done where they are.
 fn to_local_tables(sql: &str) -> String {
-    let to_parts = ["OPTIMIZE TABLE ", "TRUNCATE TABLE ", "SYSTEM "].iter().any(|words| sql.starts_with(words));
+    let to_parts =
+        ["OPTIMIZE TABLE ", "TRUNCATE TABLE ", "SYSTEM "].iter().any(|words| sql.starts_with(words));
     let local = |sql: &str| sql.replace("_stored", "_stored_local").replace("_places", "_places_local");
     if to_parts { local(sql) } else { sql.to_owned() }
 }

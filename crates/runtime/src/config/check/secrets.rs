@@ -33,7 +33,9 @@ impl Checker<'_> {
                 self.problem("queue", key, chain(&error));
             }
         }
-        for (key, reference) in [("password", &config.store.password), ("client_key", &config.store.client_key)] {
+        for (key, reference) in
+            [("password", &config.store.password), ("client_key", &config.store.client_key)]
+        {
             if let Some(Err(error)) = reference.as_ref().map(|reference| reference.resolve(&folder)) {
                 self.problem("store", key, chain(&error));
             }

@@ -29,7 +29,11 @@ impl Checker<'_> {
         let is_encrypted = store.kind == StoreKind::ClickHouse && store.url.contains("https://");
         if !is_encrypted && (store.ca_file.is_some() || store.client_certificate_file.is_some()) {
             let key = if store.ca_file.is_some() { "ca_file" } else { "client_certificate_file" };
-            self.problem("store", key, "nothing is encrypted without store.url = \"https://…\": write it so, or remove this");
+            self.problem(
+                "store",
+                key,
+                "nothing is encrypted without store.url = \"https://…\": write it so, or remove this",
+            );
         }
     }
 }

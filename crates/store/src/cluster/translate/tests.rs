@@ -47,10 +47,11 @@ SETTINGS
 
 #[test]
 fn an_engine_without_arguments_and_a_key_without_parentheses() {
-    let [stored, distributed] = on("CREATE TABLE IF NOT EXISTS {database}.t (a UInt8) ENGINE = MergeTree ORDER BY a")
-        .unwrap()
-        .try_into()
-        .unwrap();
+    let [stored, distributed] =
+        on("CREATE TABLE IF NOT EXISTS {database}.t (a UInt8) ENGINE = MergeTree ORDER BY a")
+            .unwrap()
+            .try_into()
+            .unwrap();
     assert!(
         stored.ends_with(
             "ENGINE = ReplicatedMergeTree('/clickhouse/tables/c-1/{shard}/pay/t_local', '{replica}') ORDER BY a"
@@ -74,7 +75,10 @@ fn every_server_has_all_records_of_migrations_under_a_name_of_its_own() {
 #[test]
 fn databases_and_views_are_made_on_every_server() {
     for (statement, cluster_form) in [
-        ("CREATE DATABASE IF NOT EXISTS {database}", "CREATE DATABASE IF NOT EXISTS {database} ON CLUSTER `c-1`"),
+        (
+            "CREATE DATABASE IF NOT EXISTS {database}",
+            "CREATE DATABASE IF NOT EXISTS {database} ON CLUSTER `c-1`",
+        ),
         (
             "CREATE VIEW IF NOT EXISTS {database}.v AS\nSELECT 1",
             "CREATE VIEW IF NOT EXISTS {database}.v ON CLUSTER `c-1` AS\nSELECT 1",
@@ -97,10 +101,7 @@ fn settings_and_retention_are_changed_where_rows_are() {
             "MODIFY SETTING non_replicated_deduplication_window = 10",
             "MODIFY SETTING replicated_deduplication_window = 10",
         ),
-        (
-            "MODIFY TTL toDateTime(at) + toIntervalDay(9)",
-            "MODIFY TTL toDateTime(at) + toIntervalDay(9)",
-        ),
+        ("MODIFY TTL toDateTime(at) + toIntervalDay(9)", "MODIFY TTL toDateTime(at) + toIntervalDay(9)"),
         ("REMOVE TTL", "REMOVE TTL"),
     ] {
         let altered = on(&format!("ALTER TABLE {{database}}.t_stored {change}")).unwrap();
@@ -130,18 +131,33 @@ fn what_is_not_known_is_refused_and_says_why() {
         ("RENAME TABLE {database}.a TO {database}.b", "this form of statement is not known"),
         ("INSERT INTO {database}.a VALUES (1)", "this form of statement is not known"),
         ("DROP TABLE IF EXISTS {database}.a", "this form of statement is not known"),
-        ("CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.v AS SELECT 1", "this form of statement is not known"),
-        ("CREATE TABLE {database}.a (a UInt8) ENGINE = MergeTree ORDER BY a", "this form of statement is not known"),
+        (
+            "CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.v AS SELECT 1",
+            "this form of statement is not known",
+        ),
+        (
+            "CREATE TABLE {database}.a (a UInt8) ENGINE = MergeTree ORDER BY a",
+            "this form of statement is not known",
+        ),
         ("CREATE TABLE IF NOT EXISTS a (a UInt8) ENGINE = MergeTree ORDER BY a", "begin with the database"),
-        ("CREATE TABLE IF NOT EXISTS {database}.a AS {database}.b ENGINE = MergeTree ORDER BY a", "columns of a"),
+        (
+            "CREATE TABLE IF NOT EXISTS {database}.a AS {database}.b ENGINE = MergeTree ORDER BY a",
+            "columns of a",
+        ),
         ("CREATE TABLE IF NOT EXISTS {database}.a (a UInt8) ENGINE = Memory", "engine Memory"),
         ("CREATE TABLE IF NOT EXISTS {database}.a (a UInt8) ENGINE = MergeTree", "no `ORDER BY`"),
         ("CREATE TABLE IF NOT EXISTS {database}.a (a DateTime) ENGINE = MergeTree ORDER BY a", "times alone"),
-        ("CREATE TABLE IF NOT EXISTS {database}.a (a UInt8) ENGINE = MergeTree ORDER BY b", "none of its columns"),
+        (
+            "CREATE TABLE IF NOT EXISTS {database}.a (a UInt8) ENGINE = MergeTree ORDER BY b",
+            "none of its columns",
+        ),
         ("CREATE VIEW IF NOT EXISTS {database}.v (a UInt8) AS SELECT 1", "`AS` must follow"),
         ("DROP VIEW IF EXISTS {database}.v SYNC", "nothing may follow"),
         ("ALTER TABLE {database}.a DELETE WHERE 1", "this change is not known"),
-        ("ALTER TABLE {database}.a ADD COLUMN IF NOT EXISTS b UInt8, DROP COLUMN a", "this change is not known"),
+        (
+            "ALTER TABLE {database}.a ADD COLUMN IF NOT EXISTS b UInt8, DROP COLUMN a",
+            "this change is not known",
+        ),
         ("ALTER TABLE {database}.a MODIFY SETTING a = 1, ADD COLUMN b UInt8", "one change at a time"),
         ("ALTER TABLE `d`.a REMOVE TTL", "quoted name"),
         ("ALTER TABLE {database}.a -- why\nREMOVE TTL", "comment"),
