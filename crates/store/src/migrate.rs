@@ -7,18 +7,18 @@
 //!
 //! On a cluster each statement is rewritten by [`translate`], and a server that lacks a table gets it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::cluster::in_turn;
 use crate::cluster::translate::translate;
-use crate::cluster::{Cluster, in_turn};
 use crate::{Store, refusal};
 
 mod error;
+mod prepare;
 mod retention;
 
 pub use error::MigrateError;
@@ -103,40 +103,6 @@ impl Store {
         Ok(migrated)
     }
 
-    /// Creates the database and the table of records. On a cluster only if they are missing: a server that is away would
-    /// hold up every start. Returns what else a server there lacked.
-    async fn prepare(&self) -> Result<Vec<String>, MigrateError> {
-        let (database, records) = ("CREATE DATABASE IF NOT EXISTS {database}", RECORDS);
-        let Some(cluster) = self.cluster() else {
-            self.change("database", database).await?;
-            self.change("schema_migrations", records).await?;
-            return Ok(Vec::new());
-        };
-        let client = self.bare_client();
-        cluster.inspect(&client).await?;
-        let ours = created(cluster, self.database());
-        if !self.has_records().await? {
-            self.change("database", database).await?;
-        }
-        let missing = cluster.missing(&client, self.database(), &ours).await?;
-        for table in &missing {
-            self.run("schema", &table.statement).await?;
-        }
-        if !self.has_records().await? {
-            self.change("schema_migrations", records).await?;
-        }
-        Ok(missing.into_iter().map(|table| table.name).collect())
-    }
-
-    async fn has_records(&self) -> Result<bool, MigrateError> {
-        let sql = format!(
-            "SELECT count() FROM system.tables WHERE database = '{}' AND name = 'schema_migrations'",
-            self.database()
-        );
-        let count = self.bare_client().query_raw(&sql).fetch_one::<u64>();
-        Ok(within_limit("schema_migrations", &sql, count).await? > 0)
-    }
-
     async fn apply(&self, migration: &Migration, checksum: &str) -> Result<(), MigrateError> {
         for statement in statements(migration.sql) {
             self.change(migration.name, &statement).await?;
@@ -192,21 +158,6 @@ impl Store {
     }
 }
 
-/// Names of all that the migrations create on a cluster, whether or not a later one drops it.
-fn created(cluster: &Cluster, database: &str) -> BTreeSet<String> {
-    let statements = MIGRATIONS.iter().flat_map(|migration| statements(migration.sql));
-    let forms = statements.chain([RECORDS.to_owned()]).flat_map(|statement| {
-        // One that cannot be translated is an error where it is applied.
-        translate(&statement, cluster, database).unwrap_or_default()
-    });
-    let name = |form: String| {
-        let (create, rest) = form.split_once("{database}.")?;
-        let end = rest.find(char::is_whitespace)?;
-        create.starts_with("CREATE").then(|| rest.get(..end).unwrap_or_default().to_owned())
-    };
-    forms.filter_map(name).collect()
-}
-
 /// What `answer` comes to, waited for at most [`STATEMENT_TIMEOUT`].
 async fn within_limit<T>(
     migration: &'static str,
@@ -242,7 +193,7 @@ fn statements(sql: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::InsertQuorum;
+    use crate::cluster::{Cluster, InsertQuorum};
 
     #[test]
     fn nothing_is_left_to_replace_but_the_database() {
@@ -273,17 +224,6 @@ mod tests {
                 let forms = forms.unwrap_or_else(|error| panic!("{}: {statement}: {error}", migration.name));
                 assert!(forms.iter().all(|form| form.contains(" ON CLUSTER `c`")), "{forms:?}");
             }
-        }
-    }
-
-    #[test]
-    fn a_server_that_joins_gets_all_that_migrations_create() {
-        let cluster = Cluster { name: "c".to_owned(), insert_quorum: InsertQuorum::Majority };
-        let created = created(&cluster, "d");
-        for name in
-            ["schema_migrations", "webhooks", "webhooks_stored", "webhooks_stored_local", "payment_minutes"]
-        {
-            assert!(created.contains(name), "{name} is not in {created:?}");
         }
     }
 

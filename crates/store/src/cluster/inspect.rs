@@ -14,6 +14,11 @@ pub enum ClusterError {
     /// The server could not be asked about it.
     #[error("ClickHouse did not tell about its cluster")]
     Query(#[from] ClickHouseError),
+    /// It was asked, and did not answer in time.
+    #[error(
+        "ClickHouse did not tell about its cluster in time: a server of it takes connections and does not answer"
+    )]
+    TimedOut,
     /// The server has no such cluster.
     #[error(
         "ClickHouse knows no cluster `{name}` (it knows: {known}): name one of its `remote_servers` in store.cluster"

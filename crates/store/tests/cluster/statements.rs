@@ -1,10 +1,10 @@
 //! What is asked of a cluster: that ClickHouse reads it, and where rows go.
 
 use payments::{Provider, UnixMillis};
-use store::{MigrateError, Store};
+use store::{ClusterError, MigrateError, Store};
 
 use crate::harness::{Fact, HOUR, NOW, RETENTION, Tables, facts};
-use crate::stand_in::Answer;
+use crate::stand_in::{Answer, on_cluster};
 
 /// Each as it is sent to a cluster, not as the stand-in makes it.
 #[tokio::test]
@@ -152,7 +152,8 @@ async fn a_server_that_joined_later_gets_every_table_as_it_is_now() {
     }
     let created: Vec<String> =
         stand_in.asked(" ON CLUSTER ").into_iter().skip(before).map(|asked| asked.sql).collect();
-    assert_eq!(created.len(), migrated.completed.len());
+    assert!(created[0].starts_with("CREATE DATABASE IF NOT EXISTS"), "{}", created[0]);
+    assert_eq!(created.len(), 1 + migrated.completed.len());
     let facts = created.iter().find(|sql| sql.contains(".payment_events_stored_local ON CLUSTER")).unwrap();
     // What later migrations and the retention made of it.
     assert!(facts.contains("TTL toDateTime(received_at) + toIntervalDay(400)"), "{facts}");
@@ -169,4 +170,12 @@ async fn tables_that_were_made_for_one_server_are_not_taken_for_a_clusters() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("_stored as ReplacingMergeTree, and on a cluster it is Distributed"), "{cause}");
     assert!(tables.stand_in.as_ref().unwrap().asked(" ON CLUSTER ").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_does_not_answer_is_not_waited_for() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let store = Store::new(&format!("http://{}", silent.local_addr().unwrap()), "default", None, "d");
+    let error = on_cluster(store).migrate(RETENTION).await.unwrap_err();
+    assert!(matches!(error, MigrateError::Cluster(ClusterError::TimedOut)), "{error}");
 }
