@@ -5,6 +5,7 @@
 //! [`stand_in`] takes that away on the way to it, and gives the answers that only a cluster gives.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
+#![expect(clippy::disallowed_methods, reason = "what a test spawns ends with it")]
 
 #[path = "tables/harness.rs"]
 mod harness;

@@ -2,6 +2,7 @@
 //! Each test has a database of its own, named after it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
+#![expect(clippy::disallowed_methods, reason = "what a test spawns ends with it")]
 
 #[path = "tables/harness.rs"]
 mod harness;
