@@ -131,8 +131,17 @@ pub(crate) fn look_up(text: &str) -> Option<Refusal> {
         return words.iter().any(|words| text.contains(words)).then_some(TOO_LARGE_FOR_A_PROXY);
     };
     let index = REFUSALS.binary_search_by_key(&code, |refusal| refusal.code).ok()?;
-    REFUSALS.get(index).copied()
+    let mut refusal = REFUSALS.get(index).copied()?;
+    let is_between_servers = BETWEEN_SERVERS.iter().any(|words| text.contains(words));
+    if refusal.decision == Decision::SplitIfRepeated && is_between_servers {
+        refusal.decision = Decision::Retry;
+    }
+    Some(refusal)
 }
+
+/// How a server says that it has the error from another server, or from the connection to it. Something that ends too early
+/// there is a server that died, however often it does: it says nothing about the rows.
+const BETWEEN_SERVERS: [&str; 2] = ["while receiving packet from ", "Received from "];
 
 /// The number in `Code: 117. DB::Exception: …`.
 pub(crate) fn code(text: &str) -> Option<u32> {
@@ -157,6 +166,16 @@ mod tests {
             let entry = format!("`{name}` ({code})");
             assert!(document.contains(&entry), "docs/clickhouse.md does not tell of {entry}");
         }
+    }
+
+    #[test]
+    fn a_shard_that_dies_of_an_insert_does_not_put_the_blame_on_its_rows() {
+        let died = "Code: 32. DB::Exception: Attempt to read after eof: while receiving packet from b:9000: Insertion status";
+        assert_eq!(look_up(died).unwrap().decision, Decision::Retry);
+        let cut = "Code: 33. DB::Exception: Received from b:9000. DB::Exception: Cannot read all data";
+        assert_eq!(look_up(cut).unwrap().decision, Decision::Retry);
+        let ours = "Code: 33. DB::Exception: Cannot read all data. Bytes read: 7. Bytes expected: 8.";
+        assert_eq!(look_up(ours).unwrap().decision, Decision::SplitIfRepeated);
     }
 
     #[test]

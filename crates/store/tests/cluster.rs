@@ -18,6 +18,8 @@ mod answers;
 mod counted_once;
 #[path = "tables/moved.rs"]
 mod moved;
+#[path = "cluster/shards.rs"]
+mod shards;
 #[path = "cluster/statements.rs"]
 mod statements;
 #[path = "tables/values.rs"]

@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::config::EngineConfig;
+use super::config::{EngineCluster, EngineConfig};
 
 /// The table engines a query may use. All others reach outside the database.
 const TABLE_ENGINES: [&str; 19] = [
@@ -100,22 +100,29 @@ fn server_xml(config: &EngineConfig, users: &Path) -> io::Result<String> {
         memory / 32,
         memory / 64,
         memory / 64,
-        config.cluster.as_deref().map_or_else(String::new, cluster_xml),
+        config.cluster.as_ref().map_or_else(String::new, cluster_xml),
     ))
 }
 
-/// A cluster of this engine alone: the port makes it know itself. Nobody listens there, so whatever does not stay within
-/// itself fails.
-fn cluster_xml(name: &str) -> String {
-    let name = escaped(name);
+/// The port makes the engine know itself. Nobody listens there, so whatever does not stay within itself fails.
+fn cluster_xml(cluster: &EngineCluster) -> String {
+    let name = escaped(&cluster.name);
+    let shard = |host: &str, port: u16| {
+        format!(
+            "
+    <shard><internal_replication>true</internal_replication>
+      <replica><host>{host}</host><port>{port}</port><compression>false</compression></replica></shard>"
+        )
+    };
+    let other = cluster.other_shard.map(|other| shard(&other.ip().to_string(), other.port()));
     format!(
         "
   <tcp_port>9000</tcp_port>
   <macros><shard>01</shard><replica>alone</replica></macros>
-  <remote_servers><{name}><shard>
-    <internal_replication>true</internal_replication>
-    <replica><host>127.0.0.1</host><port>9000</port></replica>
-  </shard></{name}></remote_servers>"
+  <remote_servers><{name}>{}{}
+  </{name}></remote_servers>",
+        shard("127.0.0.1", 9000),
+        other.unwrap_or_default()
     )
 }
 

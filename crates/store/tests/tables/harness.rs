@@ -47,13 +47,13 @@ static ENGINE: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
 fn engine() -> Arc<Engine> {
     let mut running = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
     running.upgrade().unwrap_or_else(|| {
-        let engine = Arc::new(start());
+        let engine = Arc::new(start(&[]));
         *running = Arc::downgrade(&engine);
         engine
     })
 }
 
-fn start() -> Engine {
+fn start(more: &[String]) -> Engine {
     let directory = tempfile::tempdir().unwrap();
     let library = store::engine::locate(None).unwrap_or_else(|error| panic!("{error}"));
     let mut child = Command::new(env!("CARGO_BIN_EXE_store-engine"))
@@ -62,6 +62,7 @@ fn start() -> Engine {
         .arg(directory.path())
         .args(["127.0.0.1:0", "memory_bytes_max=2147483648"])
         .args(CLUSTER.map(|name| format!("cluster={name}")))
+        .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -82,7 +83,15 @@ pub(crate) struct Tables {
 impl Tables {
     /// A database without tables.
     pub(crate) fn empty() -> Self {
-        let engine = engine();
+        Self::over(engine())
+    }
+
+    /// A database without tables, in an engine of its own that is started with `options`.
+    pub(crate) fn with(options: &[String]) -> Self {
+        Self::over(Arc::new(start(options)))
+    }
+
+    fn over(engine: Arc<Engine>) -> Self {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("test").replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let stand_in = CLUSTER.map(|_| StandIn::before(&engine.address));
