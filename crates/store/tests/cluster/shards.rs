@@ -10,7 +10,7 @@ use testing::DEADLINE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Fact, NOW, RETENTION, Tables, facts};
+use crate::harness::{Fact, NOW, RETENTION, Tables, facts, start};
 use crate::stand_in::Answer;
 
 /// The protocol before it had secrets between servers.
@@ -162,7 +162,8 @@ async fn stored(tables: &Tables, facts: &[Fact]) -> Result<(), InsertError> {
 #[tokio::test]
 async fn each_shard_gets_its_rows_and_the_token_and_one_that_dies_of_them_is_waited_for() {
     let port = testing::free_port();
-    let tables = Tables::with(&[format!("other_shard=127.0.0.1:{port}")]);
+    let engine = start(&[format!("other_shard=127.0.0.1:{port}")]);
+    let tables = Tables::over(Arc::new(engine));
     // It is away for now, and the tables are made without it.
     tables.store.migrate(RETENTION).await.unwrap();
     let shard = Shard::default();

@@ -29,7 +29,7 @@ pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 
 /// A running engine, ended when the last test lets go of it.
-struct Engine {
+pub(crate) struct Engine {
     child: Child,
     address: String,
     _directory: TempDir,
@@ -53,7 +53,8 @@ fn engine() -> Arc<Engine> {
     })
 }
 
-fn start(more: &[String]) -> Engine {
+/// An engine of its own, with options beyond those of all.
+pub(crate) fn start(more: &[String]) -> Engine {
     let directory = tempfile::tempdir().unwrap();
     let library = store::engine::locate(None).unwrap_or_else(|error| panic!("{error}"));
     let mut child = Command::new(env!("CARGO_BIN_EXE_store-engine"))
@@ -86,12 +87,8 @@ impl Tables {
         Self::over(engine())
     }
 
-    /// A database without tables, in an engine of its own that is started with `options`.
-    pub(crate) fn with(options: &[String]) -> Self {
-        Self::over(Arc::new(start(options)))
-    }
-
-    fn over(engine: Arc<Engine>) -> Self {
+    /// A database without tables, in this engine.
+    pub(crate) fn over(engine: Arc<Engine>) -> Self {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("test").replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let stand_in = CLUSTER.map(|_| StandIn::before(&engine.address));
