@@ -51,6 +51,7 @@ const REFUSALS: &[Refusal] = &[
     retry(76, "CANNOT_OPEN_FILE"),
     retry(81, "UNKNOWN_DATABASE"), // until `migrate` has run
     retry(102, "UNEXPECTED_PACKET_FROM_SERVER"),
+    retry(115, "UNKNOWN_SETTING"), // an older server
     split(117, "INCORRECT_DATA"),
     retry(122, "INCOMPATIBLE_COLUMNS"),
     split(128, "TOO_LARGE_ARRAY_SIZE"),
@@ -101,6 +102,7 @@ const REFUSALS: &[Refusal] = &[
     retry(416, "REPLICA_STATUS_CHANGED"),
     retry(425, "SYSTEM_ERROR"),
     retry(439, "CANNOT_SCHEDULE_TASK"),
+    retry(452, "SETTING_CONSTRAINT_VIOLATION"),
     split(467, "CANNOT_PARSE_BOOL"),
     split(469, "VIOLATED_CONSTRAINT"),
     retry(473, "DEADLOCK_AVOIDED"),

@@ -49,6 +49,22 @@ async fn what_is_there_is_left_and_what_is_asked_of_servers_has_limits() {
 }
 
 #[tokio::test]
+async fn migrators_that_start_at_once_all_succeed() {
+    let tables = Tables::empty();
+    let stores: Vec<Store> = (0..3).map(|_| tables.another()).collect();
+    let (a, b, c) = tokio::join!(
+        stores[0].migrate(RETENTION),
+        stores[1].migrate(RETENTION),
+        stores[2].migrate(RETENTION)
+    );
+    for migrated in [a, b, c] {
+        migrated.unwrap();
+    }
+    tables.store.check_tables().await.unwrap();
+    assert_eq!(tables.store.migrate(RETENTION).await.unwrap().applied.len(), 0);
+}
+
+#[tokio::test]
 async fn a_part_of_a_table_that_differs_is_told() {
     let tables = Tables::new().await;
     tables.sql("ALTER TABLE webhooks_stored_local MODIFY COLUMN facts UInt64").await;
