@@ -101,12 +101,16 @@ impl Store {
     /// Live traffic lies in one or two days. A replay lies in as many partitions as it does, in smaller batches too, so
     /// ClickHouse's limit for one insert would only refuse it.
     ///
+    /// A batch is whole already. Gathered with others first, as 26.7 does by default, it would wait longer, and
+    /// its token would be remembered elsewhere or not at all.
+    ///
     /// Copies within a batch are collapsed at the first merge and not at the insert, which would cost a tenth of it:
     /// every reader passes over copies in other parts anyway.
     pub(crate) fn insert_client(&self) -> Client {
         self.client()
             .with_validation(false)
             .with_header(LANE_HEADER, WRITES)
+            .with_setting("async_insert", "0")
             .with_setting("max_partitions_per_insert_block", "0")
             .with_setting("optimize_on_insert", "0")
     }

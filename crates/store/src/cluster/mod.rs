@@ -56,8 +56,8 @@ pub(crate) const DDL_TIMEOUT: Duration = Duration::from_secs(30);
 impl Cluster {
     /// The settings of every request that reads or writes rows.
     ///
-    /// - An insert returns when its rows are on their shards, not when they are written down to be sent there; the
-    ///   deduplication token goes with them.
+    /// - An insert returns when its rows are on their shards, not when they are written down to be sent there or gathered
+    ///   with others; the deduplication token goes with them.
     /// - All ask the same replica of a shard, the first in the cluster's configuration that lives: what is stored is
     ///   read at once, and a heartbeat is never seen before the rows that it speaks for.
     /// - What is selected into a table goes to the shards of its own key, not to those it came from.
@@ -65,6 +65,7 @@ impl Cluster {
     pub(crate) fn for_rows(&self, client: Client) -> Client {
         client
             .with_setting("distributed_foreground_insert", "1")
+            .with_setting("async_insert", "0")
             .with_setting("insert_quorum", self.insert_quorum.setting())
             .with_setting("insert_quorum_timeout", QUORUM_TIMEOUT.as_millis().to_string())
             .with_setting("load_balancing", "in_order")

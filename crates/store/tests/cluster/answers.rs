@@ -47,6 +47,7 @@ async fn each_insert_says_how_it_is_to_be_stored() {
     let [places] = stand_in.asked(PLACES).try_into().unwrap();
     for (insert, parallel) in [(&facts, None), (&places, Some("0"))] {
         assert_eq!(insert.setting("distributed_foreground_insert"), Some("1"));
+        assert_eq!(insert.setting("async_insert"), Some("0"));
         assert_eq!(insert.setting("insert_quorum"), Some("auto"));
         assert_eq!(insert.setting("insert_quorum_parallel"), parallel, "{}", insert.sql);
         assert_eq!(insert.setting("insert_deduplication_token").map(str::len), Some(64));
