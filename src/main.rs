@@ -6,6 +6,7 @@ mod commands;
 mod engine;
 mod queues;
 mod services;
+mod stores;
 mod waiting;
 
 use std::process::ExitCode;

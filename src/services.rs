@@ -153,16 +153,6 @@ pub(crate) fn board(process: &Process, store: &Store) -> anyhow::Result<Router> 
     board.context("the board")
 }
 
-/// A connection to the configured ClickHouse; nothing is sent yet.
-pub(crate) fn store(config: &Config) -> anyhow::Result<Store> {
-    let password = match &config.store.password {
-        Some(reference) => Some(reference.resolve(&config.folder()).context("store.password")?),
-        None => None,
-    };
-    let user = config.store.user.as_str();
-    Ok(Store::new(&config.store.http_url(), user, password.as_ref(), &config.store.database))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

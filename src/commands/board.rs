@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use crate::bootstrap;
 use crate::cli::Global;
-use crate::{services, waiting};
+use crate::{services, stores, waiting};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "board", async |process| {
-        let store = services::store(&process.config)?;
+        let store = stores::open(&process.config)?;
         waiting::watch_store(&process, &store);
         services::board(&process, &store)
     })

@@ -7,14 +7,15 @@ use runtime::chain;
 
 use crate::bootstrap::read_config;
 use crate::cli::Global;
-use crate::queues;
+use crate::{queues, stores};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let (config, problems) = read_config(global)?;
     let text = std::fs::read_to_string(&global.config)?;
     let mut problems: Vec<String> =
         problems.iter().chain(&config.check_secrets(&text)).map(ToString::to_string).collect();
-    problems.extend(queues::check(&config).map(|problem| format!("{}: {problem}", global.config.display())));
+    let unusable = queues::check(&config).into_iter().chain(stores::check(&config));
+    problems.extend(unusable.map(|problem| format!("{}: {problem}", global.config.display())));
     let rules = match alerting::check(&config) {
         Ok(rules) => rules,
         Err(error) => {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::bootstrap::load_config;
 use crate::cli::Global;
-use crate::services;
+use crate::stores;
 
 /// Find payment events.
 #[derive(Debug, Args)]
@@ -90,7 +90,7 @@ struct Webhook {
 
 pub(crate) fn run(global: &Global, args: &EventsArgs) -> anyhow::Result<ExitCode> {
     let config = load_config(global)?;
-    let client = services::store(&config)?.client();
+    let client = stores::open(&config)?.client();
     tokio::runtime::Runtime::new()?.block_on(async {
         match args.webhook {
             Some(id) => show(&client, &config, id, args).await,

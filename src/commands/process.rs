@@ -8,12 +8,12 @@ use axum::Router;
 use crate::bootstrap;
 use crate::cli::Global;
 use crate::waiting::{self, Unusable};
-use crate::{queues, services};
+use crate::{queues, services, stores};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "process", async |process| {
         let consumer = queues::consumer(&process).await?;
-        let store = services::store(&process.config)?;
+        let store = stores::open(&process.config)?;
         let tables = waiting::open_store(&process, &store, Unusable::End);
         services::start_processor(&process, consumer, store, tables);
         Ok(Router::new())

@@ -7,7 +7,7 @@ use axum::Router;
 use crate::bootstrap::{self, Process};
 use crate::cli::Global;
 use crate::waiting::{self, Unusable};
-use crate::{engine, queues, services};
+use crate::{engine, queues, services, stores};
 
 pub(crate) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     bootstrap::run(global, "serve", assemble)
@@ -19,7 +19,7 @@ async fn assemble(process: Process) -> anyhow::Result<Router> {
     let (publisher, consumer) = queues::open(&process).await?;
     services::start_ingest(&process, publisher).await?;
     engine::start(&process);
-    let store = services::store(&process.config)?;
+    let store = stores::open(&process.config)?;
     let tables = waiting::open_store(&process, &store, Unusable::Tell);
     services::start_processor(&process, consumer, store.clone(), tables.clone());
     services::start_alerting(&process, &store, tables)?;

@@ -112,7 +112,7 @@ fn clickhouse_takes_its_configuration() {
         "SELECT 'macro', macro, substitution FROM system.macros",
         "SELECT 'user', name, auth_type FROM system.users WHERE name != 'default'",
         "SELECT 'may', user_name, access_type, database FROM system.grants \
-         WHERE user_name != 'default' AND access_type IN ('SELECT', 'INSERT', 'CREATE TABLE', 'CLUSTER')",
+         WHERE user_name != 'default' AND access_type IN ('SELECT', 'INSERT', 'CREATE TABLE', 'CREATE TEMPORARY TABLE', 'CLUSTER')",
         "SELECT 'may', user_name, access_type, access_object FROM system.grants WHERE access_object = 'REMOTE'",
         "SELECT 'profile', profile_name, setting_name, value FROM system.settings_profile_elements \
          WHERE profile_name = 'grafana'",
@@ -132,6 +132,7 @@ fn clickhouse_takes_its_configuration() {
         "may\totel\tSELECT\totel",
         "may\ttillwatch\tCLUSTER\t\\N",
         "may\ttillwatch\tCREATE TABLE\ttillwatch",
+        "may\ttillwatch\tCREATE TEMPORARY TABLE\t\\N",
         "may\ttillwatch\tINSERT\ttillwatch",
         "may\ttillwatch\tREAD\tREMOTE",
         "may\ttillwatch\tSELECT\tsystem",

@@ -29,6 +29,20 @@ fn tillwatch_takes_its_configuration() {
     for (_, service) in compose::services(COMPOSE) {
         load(environment_of(&service));
     }
+    for (name, service) in compose::services(CLUSTER) {
+        if ["process", "alert", "board", "migrate", "check"].contains(&name.as_str()) {
+            let store = load(environment_of(&service)).store;
+            assert_eq!(
+                store.cluster.as_deref(),
+                Some("tillwatch"),
+                "{name}: as deploy/clickhouse/cluster.xml calls it"
+            );
+            assert!(
+                store.url.contains("//clickhouse:8123") && store.url.contains("//clickhouse-2:8123"),
+                "{name}"
+            );
+        }
+    }
     let settings = kubernetes::of_kind("ConfigMap").into_iter().find_map(|map| {
         let is_settings = map["metadata"]["name"].as_str().unwrap().starts_with("tillwatch-settings");
         is_settings.then(|| serde_json::from_value(map["data"].clone()).unwrap())

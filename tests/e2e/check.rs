@@ -52,3 +52,23 @@ fn a_reader_that_has_gone_is_no_error_to_tell() {
     let output = command.env("TILLWATCH_ADMIN__LISTEN", "127.0.0.1:0").stdout(writer).output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(141), String::new()));
 }
+
+#[test]
+fn check_reads_what_the_store_is_reached_with() {
+    let installation = Installation::new("");
+    let check = || {
+        let mut command = installation.command(&["check"]);
+        command.env("TILLWATCH_ADMIN__LISTEN", "127.0.0.1:0").env("TILLWATCH_STORE__KIND", "clickhouse");
+        command.env("TILLWATCH_STORE__URL", "https://ch-1.example:8443, https://ch-2.example:8443");
+        command.env("TILLWATCH_STORE__CLUSTER", "payments").env("TILLWATCH_STORE__CA_FILE", "ca.pem");
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, text) = check();
+    assert_eq!(code, Some(1));
+    assert!(text.contains("[store]: ca_file: cannot read"), "{text}");
+    std::fs::write(installation.path("ca.pem"), "no certificate").unwrap();
+    let (code, text) = check();
+    assert_eq!(code, Some(1));
+    assert!(text.contains("[store]: ca_file: no PEM certificates can be read from it"), "{text}");
+}

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use runtime::Config;
-use runtime::config::AlertingConfig;
+use runtime::config::{AlertingConfig, InsertQuorum};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/tillwatch.sample.toml");
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../demo/tillwatch.toml");
@@ -223,6 +223,38 @@ fn every_kind_of_broken_configuration_gets_a_clear_error() {
             section("[store]\nkind = \"clickhouse\"\nurl = \"ch:9000\"\n"),
             &["tillwatch.toml:7", "store.url", "http://"],
         ),
+        (
+            section("[store]\nkind = \"clickhouse\"\nurl = \"http://a:8123, user:x@b:8123\"\n"),
+            &["tillwatch.toml:7", "store.url", "http://"],
+        ),
+        (
+            section("[store]\ncluster = \"tillwatch\"\n"),
+            &["tillwatch.toml:6", "store.cluster", "embedded engine is one server", "store.kind"],
+        ),
+        (
+            section("[store]\nkind = \"clickhouse\"\ncluster = \"a'b\"\n"),
+            &["tillwatch.toml:7", "store.cluster", "remote_servers"],
+        ),
+        (
+            section("[store]\nkind = \"clickhouse\"\ninsert_quorum = 2\n"),
+            &["tillwatch.toml:7", "store.insert_quorum", "set store.cluster"],
+        ),
+        (
+            section("[store]\nkind = \"clickhouse\"\ncluster = \"c\"\ninsert_quorum = \"most\"\n"),
+            &["tillwatch.toml:8", "\"most\"", "expected \"auto\" or a number of replicas"],
+        ),
+        (
+            section("[store]\nkind = \"clickhouse\"\ncluster = \"c\"\ninsert_quorum = -1\n"),
+            &["tillwatch.toml:8", "`-1`", "number of replicas"],
+        ),
+        (
+            section("[store]\nkind = \"clickhouse\"\nca_file = \"ca.pem\"\n"),
+            &["tillwatch.toml:7", "store.ca_file", "https://"],
+        ),
+        (
+            section("[store]\nkind = \"clickhouse\"\nurl = \"https://a\"\nclient_key = { env = \"HOME\" }\n"),
+            &["store.client_certificate_file", "belong together"],
+        ),
         (section("[store]\ndatabase = \"a; DROP\"\n"), &["tillwatch.toml:6", "store.database"]),
         (section("[store]\nmemory_bytes_max = 1\n"), &["tillwatch.toml:6", "at least 536870912"]),
         (section("[telemetry]\ntrace_ratio = 2.0\n"), &["tillwatch.toml:6", "between 0 and 1"]),
@@ -361,4 +393,23 @@ fn secrets_that_lead_nowhere_are_found_by_check_and_never_printed() {
     assert!(problems[0].contains("environment variable TILLWATCH_NO_SUCH_SECRET is not set"), "{problems:?}");
     assert!(problems[1].contains("sources.b.secrets"), "{problems:?}");
     assert!(!problems[1].contains(&std::env::var("HOME").unwrap()), "{problems:?}");
+}
+
+#[test]
+fn a_cluster_is_read_from_the_file_and_from_the_environment() {
+    let text = with_source(
+        "[store]\nkind = \"clickhouse\"\nurl = \"https://a:8443, https://b:8443\"\ncluster = \"pay-1\"\ninsert_quorum = 2\n\
+         ca_file = \"ca.pem\"\nclient_certificate_file = \"us.pem\"\nclient_key = { env = \"HOME\" }\n",
+    );
+    let store = load(&text, &[]).unwrap().store;
+    assert_eq!(store.cluster.as_deref(), Some("pay-1"));
+    assert_eq!(store.insert_quorum, Some(InsertQuorum::Replicas(2)));
+    let env = [("TILLWATCH_STORE__CLUSTER", "tillwatch"), ("TILLWATCH_STORE__INSERT_QUORUM", "auto")];
+    let store = load(&text, &env).unwrap().store;
+    assert_eq!(
+        (store.cluster.as_deref(), store.insert_quorum),
+        (Some("tillwatch"), Some(InsertQuorum::Auto))
+    );
+    let store = load(&text, &[("TILLWATCH_STORE__INSERT_QUORUM", "0")]).unwrap().store;
+    assert_eq!(store.insert_quorum, Some(InsertQuorum::Replicas(0)));
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clickhouse::Client;
 use payments::Secret;
 
+use crate::cluster::Cluster;
+use crate::connect::{self, ConnectError, Tls};
 use crate::engine::{LANE_HEADER, WRITES};
 
 /// ClickHouse, and the database that holds the tables.
@@ -12,6 +14,7 @@ use crate::engine::{LANE_HEADER, WRITES};
 pub struct Store {
     client: Client,
     database: String,
+    cluster: Option<Cluster>,
 }
 
 /// ClickHouse did not do what it was asked.
@@ -52,16 +55,43 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// A connection to `url` (`http://host:8123`); nothing is sent yet.
     pub fn new(url: &str, user: &str, password: Option<&Secret>, database: &str) -> Self {
-        let mut client = Client::default().with_url(url).with_user(user);
+        Self::over(Client::default().with_url(url), user, password, database)
+    }
+
+    /// A connection to the server at `addresses`, or to several of one cluster, separated by commas: the first that takes a
+    /// connection is used, and the next when it no longer does.
+    pub fn connect(
+        addresses: &str,
+        tls: &Tls,
+        user: &str,
+        password: Option<&Secret>,
+        database: &str,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self::over(connect::client(addresses, tls)?, user, password, database))
+    }
+
+    fn over(client: Client, user: &str, password: Option<&Secret>, database: &str) -> Self {
+        let mut client = client.with_user(user);
         if let Some(password) = password {
             client = client.with_password(password.expose());
         }
-        Self { client, database: database.to_owned() }
+        Self { client, database: database.to_owned(), cluster: None }
+    }
+
+    /// The same, its tables on a cluster.
+    #[must_use]
+    pub fn on_cluster(mut self, cluster: Cluster) -> Self {
+        self.cluster = Some(cluster);
+        self
     }
 
     /// The client, its database set: for readers with SQL of their own.
     pub fn client(&self) -> Client {
-        self.client.clone().with_database(self.database.as_str())
+        let client = self.client.clone().with_database(self.database.as_str());
+        match &self.cluster {
+            Some(cluster) => cluster.for_rows(client),
+            None => client,
+        }
     }
 
     /// The client for inserts: our rows' columns are compared with the tables once, by
@@ -71,19 +101,41 @@ impl Store {
     /// Live traffic lies in one or two days. A replay lies in as many partitions as it does, in smaller batches too, so
     /// ClickHouse's limit for one insert would only refuse it.
     ///
+    /// A batch is whole already. Gathered with others first, as 26.7 does by default, it would wait longer, and
+    /// its token would be remembered elsewhere or not at all.
+    ///
     /// Copies within a batch are collapsed at the first merge and not at the insert, which would cost a tenth of it:
     /// every reader passes over copies in other parts anyway.
     pub(crate) fn insert_client(&self) -> Client {
         self.client()
             .with_validation(false)
             .with_header(LANE_HEADER, WRITES)
+            .with_setting("async_insert", "0")
             .with_setting("max_partitions_per_insert_block", "0")
             .with_setting("optimize_on_insert", "0")
     }
 
-    /// The client without a database: before it exists.
-    pub(crate) fn bare_client(&self) -> &Client {
-        &self.client
+    /// The same for what everybody must see once it is written.
+    pub(crate) fn sequential_client(&self) -> Client {
+        let client = self.insert_client();
+        match &self.cluster {
+            Some(cluster) => cluster.in_sequence(client),
+            None => client,
+        }
+    }
+
+    /// The client without a database, for statements that change tables: before it exists.
+    pub(crate) fn bare_client(&self) -> Client {
+        let client = self.client.clone();
+        match &self.cluster {
+            Some(cluster) => cluster.for_statements(client),
+            None => client,
+        }
+    }
+
+    /// The cluster that the tables are on.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
     }
 
     /// Name of the database.

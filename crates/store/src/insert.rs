@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clickhouse::Client;
 use clickhouse::error::Error as ClickHouseError;
 use sha2::{Digest as _, Sha256};
 
@@ -92,6 +93,11 @@ impl InsertError {
     }
 }
 
+/// ClickHouse's code and name of every refusal that is decided about.
+pub fn known_refusals() -> impl Iterator<Item = (u32, &'static str)> {
+    refusal::known()
+}
+
 impl Store {
     /// Inserts `rows` into their table in one request. An error does not say that nothing is stored: the answer may be
     /// lost on its way, and rows of several partitions are written one partition after the other. Trying again is right
@@ -131,7 +137,20 @@ impl Store {
         T: StoredRow,
         for<'a> T::Value<'a>: StoredRow,
     {
-        let client = self.insert_client().with_setting("insert_deduplication_token", token(rows));
+        self.write_with::<T>(self.insert_client(), rows).await
+    }
+
+    /// The same, over a client with settings of its own.
+    pub(crate) async fn write_with<T>(
+        &self,
+        client: Client,
+        rows: &[T::Value<'_>],
+    ) -> Result<(), ClickHouseError>
+    where
+        T: StoredRow,
+        for<'a> T::Value<'a>: StoredRow,
+    {
+        let client = client.with_setting("insert_deduplication_token", token(rows));
         let mut insert = client.insert::<T>(T::TABLE).await?;
         for row in rows {
             insert.write(row).await?;
@@ -160,7 +179,15 @@ mod tests {
 
     #[test]
     fn what_may_pass_later_is_retried() {
-        for code in [16, 60, 81, 159, 160, 164, 201, 202, 209, 210, 242, 243, 252, 285, 319] {
+        let alone = [
+            16, 20, 60, 81, 102, 115, 122, 159, 160, 164, 192, 195, 201, 202, 209, 210, 243, 252, 290, 452,
+            497, 516,
+        ];
+        let on_a_cluster = [
+            198, 225, 242, 244, 254, 265, 279, 285, 286, 288, 289, 297, 319, 364, 369, 371, 415, 416, 519,
+            574, 701, 749, 762, 904, 999,
+        ];
+        for code in alone.into_iter().chain(on_a_cluster) {
             let error = refused(&format!("Code: {code}. DB::Exception: …"));
             assert_eq!(error.decision(), Decision::Retry, "{code}");
             assert_ne!(error.name(), "unknown", "{code}");
@@ -170,6 +197,17 @@ mod tests {
         let network = ClickHouseError::Network("connection reset".into());
         let network = InsertError::ClickHouse { table: "t", rows: 1, source: network };
         assert_eq!((network.decision(), network.name()), (Decision::Retry, "network"));
+    }
+
+    /// A shard's answer comes wrapped: the first code is its own.
+    #[test]
+    fn what_a_shard_says_is_heard_through_the_server_that_asked_it() {
+        let text = "Code: 252. DB::Exception: Received from clickhouse-2:9000. DB::Exception: Too many parts (3001). : \
+                    Insertion status:\nWrote 0 blocks and 0 rows on shard 1 replica 0. (TOO_MANY_PARTS)";
+        assert_eq!((refused(text).decision(), refused(text).name()), (Decision::Retry, "TOO_MANY_PARTS"));
+        let text = "Code: 279. DB::NetException: All connection tries failed. Log: \n\nCode: 210. DB::NetException: \
+                    Connection refused (clickhouse-2:9000). (NETWORK_ERROR)";
+        assert_eq!(refused(text).name(), "ALL_CONNECTION_TRIES_FAILED");
     }
 
     #[test]
@@ -200,6 +238,7 @@ mod tests {
     fn what_is_too_much_at_once_is_retried_in_smaller_pieces() {
         for text in [
             "Code: 241. DB::Exception: (total) memory limit exceeded",
+            "Code: 173. DB::Exception: Cannot allocate memory",
             "413 Payload Too Large",
             "<html>\r\n<head><title>413 Request Entity Too Large</title></head>",
         ] {

@@ -4,9 +4,12 @@
 //!   [`Store::client`].
 //! - [`migrate`](Store::migrate) creates and upgrades the tables (`migrations/*.sql`).
 //! - [`rows`] are what is written, [`insert`] how, and what to do when ClickHouse refuses.
+//! - [`Cluster`] says that the tables are on many servers; the rest stays as it is.
 //! - [`engine`] is the embedded ClickHouse.
 
 mod client;
+mod cluster;
+mod connect;
 pub mod engine;
 pub mod insert;
 mod migrate;
@@ -17,6 +20,10 @@ mod tables;
 
 pub use clickhouse::error::Error as ClickHouseError;
 pub use client::{Store, StoreError};
+pub use cluster::inspect::ClusterError;
+pub use cluster::translate::Untranslatable;
+pub use cluster::{Cluster, InsertQuorum};
+pub use connect::{ClientIdentity, ConnectError, Tls};
 pub use insert::{Decision, InsertError};
 pub use migrate::{MigrateError, Migrated, Retention};
 pub use places::Place;

@@ -5,7 +5,7 @@
 //! the next. What was applied is recorded with its checksum: a migration that was edited after it was applied
 //! somewhere is an error, not a surprise.
 //!
-//! Retention is no migration: it follows the configuration, whatever it was before.
+//! On a cluster each statement is rewritten by [`translate`], and a server that lacks a table gets it.
 
 use std::time::Duration;
 
@@ -13,22 +13,16 @@ use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::Store;
+use crate::cluster::in_turn;
+use crate::cluster::translate::translate;
+use crate::{Store, refusal};
 
-/// How long rows are kept, in days; 0 keeps them for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Raw requests, and what ingest counted of them.
-    pub webhooks_days: u32,
-    /// Facts, and with them `payment_minutes`, which is a view of them.
-    pub payment_events_days: u32,
-    /// Requests that could not be parsed.
-    pub parked_webhooks_days: u32,
-    /// Alert history.
-    pub alert_transitions_days: u32,
-    /// Signs of life.
-    pub heartbeats_days: u32,
-}
+mod error;
+mod prepare;
+mod retention;
+
+pub use error::MigrateError;
+pub use retention::Retention;
 
 /// What a migration did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,57 +33,12 @@ pub struct Migrated {
     pub already: usize,
     /// Tables whose retention is another one now.
     pub retention_changed: Vec<&'static str>,
+    /// Tables and views that some server of the cluster lacked, and has now.
+    pub completed: Vec<String>,
 }
 
-/// The tables could not be brought up to date.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
-    /// ClickHouse refused a statement, or did not answer.
-    #[error("migration {migration}: ClickHouse refused `{statement}`")]
-    Statement {
-        /// Which migration.
-        migration: &'static str,
-        /// The beginning of the statement.
-        statement: String,
-        /// What it said.
-        #[source]
-        source: clickhouse::error::Error,
-    },
-    /// ClickHouse did not answer in time; what it was asked may still be done.
-    #[error("migration {migration}: ClickHouse did not answer `{statement}` within {} s", STATEMENT_TIMEOUT.as_secs())]
-    TimedOut {
-        /// Which migration.
-        migration: &'static str,
-        /// The beginning of the statement.
-        statement: String,
-    },
-    /// A migration that was applied is not the one of this build.
-    #[error(
-        "migration {name} (version {version}) was applied with other contents; run the version that applied it, or \
-         restore its file"
-    )]
-    Changed {
-        /// Which.
-        version: u32,
-        /// Its name.
-        name: &'static str,
-    },
-    /// The database was migrated by a newer Tillwatch.
-    #[error("the tables are of version {found}, this build knows up to {known}; run the newer version")]
-    Newer {
-        /// Version of the tables.
-        found: u32,
-        /// Newest this build knows.
-        known: u32,
-    },
-}
-
-impl MigrateError {
-    /// Whether it lasts, however often it is tried: the tables are those of another version.
-    pub fn lasts(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::Newer { .. })
-    }
-}
+/// ClickHouse's code for a statement `ON CLUSTER` that some server has not carried out in time.
+const UNFINISHED: u32 = 159;
 
 /// No statement works through rows: one that takes longer has no answer.
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -128,40 +77,16 @@ struct Applied {
     checksum: String,
 }
 
-#[derive(Row, Deserialize)]
-struct Table {
-    name: String,
-    engine_full: String,
-}
-
-impl Retention {
-    /// Table, column that tells a row's age, days. Our own clock tells the age of what providers send: a provider's
-    /// clock may be years off.
-    fn tables(&self) -> [(&'static str, &'static str, u32); 7] {
-        [
-            // Before the webhooks it counts, here and by half a day: rows that are gone are not missing.
-            ("acknowledged_stored", "aged_from", self.webhooks_days),
-            ("webhooks_stored", "received_at", self.webhooks_days),
-            ("payment_events_stored", "received_at", self.payment_events_days),
-            ("payment_event_places", "received_at", self.payment_events_days),
-            ("parked_webhooks_stored", "stored_at", self.parked_webhooks_days),
-            ("heartbeats_stored", "sent_at", self.heartbeats_days),
-            ("alert_transitions_stored", "at", self.alert_transitions_days),
-        ]
-    }
-}
-
 impl Store {
     /// Brings the tables up to date and applies the retention.
     pub async fn migrate(&self, retention: Retention) -> Result<Migrated, MigrateError> {
-        self.run("database", "CREATE DATABASE IF NOT EXISTS {database}").await?;
-        self.run("schema_migrations", RECORDS).await?;
+        let completed = self.prepare().await?;
         let applied = self.applied().await?;
         let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
         if let Some(newer) = applied.iter().find(|row| row.version > known) {
             return Err(MigrateError::Newer { found: newer.version, known });
         }
-        let mut migrated = Migrated::default();
+        let mut migrated = Migrated { completed, ..Migrated::default() };
         for migration in MIGRATIONS {
             let checksum = hex::encode(Sha256::digest(migration.sql));
             match applied.iter().find(|row| row.version == migration.version) {
@@ -181,51 +106,56 @@ impl Store {
 
     async fn apply(&self, migration: &Migration, checksum: &str) -> Result<(), MigrateError> {
         for statement in statements(migration.sql) {
-            self.run(migration.name, &statement).await?;
+            self.change(migration.name, &statement).await?;
         }
         let record = format!(
             "INSERT INTO {{database}}.schema_migrations (version, name, checksum) VALUES ({}, '{}', '{checksum}')",
             migration.version, migration.name
         );
-        self.run(migration.name, &record).await
+        let sql = self.complete(&record);
+        let record = in_turn(|| self.sequential_client().query_raw(&sql).execute());
+        within_limit(migration.name, &sql, record).await
     }
 
     async fn applied(&self) -> Result<Vec<Applied>, MigrateError> {
         self.ask("SELECT version, checksum FROM schema_migrations FINAL ORDER BY version").await
     }
 
-    /// Sets the TTL of the tables that have another one. Parts written before take it over too, in the background.
-    async fn apply_retention(&self, retention: Retention) -> Result<Vec<&'static str>, MigrateError> {
-        let tables: Vec<Table> = self
-            .ask("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()")
-            .await?;
-        let mut changed = Vec::new();
-        for (name, age, days) in retention.tables() {
-            let found = tables.iter().find(|table| table.name == name);
-            let engine = found.map_or("", |table| table.engine_full.as_str());
-            let ttl = format!("TTL toDateTime({age}) + toIntervalDay({days})");
-            let change = match (days, engine.contains(" TTL ")) {
-                (0, false) => continue,
-                (0, true) => "REMOVE TTL".to_owned(),
-                (_, true) if engine.contains(&format!(" {ttl} SETTINGS")) => continue,
-                _ => format!("MODIFY {ttl}"),
-            };
-            self.run("retention", &format!("ALTER TABLE {{database}}.{name} {change}")).await?;
-            changed.push(name);
+    /// Carries out a statement as the migrations write it, on every server that it concerns.
+    async fn change(&self, migration: &'static str, statement: &str) -> Result<(), MigrateError> {
+        let Some(cluster) = self.cluster() else { return self.run(migration, statement).await };
+        let forms = translate(statement, cluster, self.database()).map_err(|source| {
+            MigrateError::Untranslated { migration, statement: beginning(statement), source }
+        })?;
+        for form in forms {
+            self.run(migration, &form).await?;
         }
-        Ok(changed)
+        Ok(())
     }
 
     async fn run(&self, migration: &'static str, statement: &str) -> Result<(), MigrateError> {
-        let sql = statement.replace("{database}", &quoted(self.database()));
-        within_limit(migration, &sql, self.bare_client().query_raw(&sql).execute()).await
+        let sql = self.complete(statement);
+        let done = within_limit(migration, &sql, self.bare_client().query_raw(&sql).execute()).await;
+        match (done, self.cluster()) {
+            (Err(MigrateError::Statement { migration, statement, source }), Some(cluster))
+                if refusal::code(&source.to_string()) == Some(UNFINISHED) =>
+            {
+                Err(MigrateError::Unfinished { migration, cluster: cluster.name.clone(), statement, source })
+            }
+            (done, _) => done,
+        }
+    }
+
+    fn complete(&self, statement: &str) -> String {
+        statement.replace("{database}", &quoted(self.database()))
     }
 
     async fn ask<T>(&self, sql: &'static str) -> Result<Vec<T>, MigrateError>
     where
         T: RowOwned + RowRead,
     {
-        within_limit("schema_migrations", sql, self.client().query_raw(sql).fetch_all()).await
+        let answer = in_turn(|| async { self.sequential_client().query_raw(sql).fetch_all().await });
+        within_limit("schema_migrations", sql, answer).await
     }
 }
 
@@ -235,13 +165,17 @@ async fn within_limit<T>(
     sql: &str,
     answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
 ) -> Result<T, MigrateError> {
-    let statement = || sql.lines().next().unwrap_or_default().chars().take(80).collect();
     match tokio::time::timeout(STATEMENT_TIMEOUT, answer).await {
         Ok(answer) => {
-            answer.map_err(|source| MigrateError::Statement { migration, statement: statement(), source })
+            answer.map_err(|source| MigrateError::Statement { migration, statement: beginning(sql), source })
         }
-        Err(_) => Err(MigrateError::TimedOut { migration, statement: statement() }),
+        Err(_) => Err(MigrateError::TimedOut { migration, statement: beginning(sql) }),
     }
+}
+
+/// Enough of a statement to find it.
+fn beginning(sql: &str) -> String {
+    sql.lines().next().unwrap_or_default().chars().take(80).collect()
 }
 
 /// An identifier as SQL writes it.
@@ -260,6 +194,7 @@ fn statements(sql: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::{Cluster, InsertQuorum};
 
     #[test]
     fn nothing_is_left_to_replace_but_the_database() {
@@ -277,6 +212,18 @@ mod tests {
             for statement in statements(migration.sql) {
                 let idempotent = ["IF NOT EXISTS", "IF EXISTS", "CREATE OR REPLACE VIEW", "MODIFY SETTING"];
                 assert!(idempotent.iter().any(|words| statement.contains(words)), "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_statement_has_its_form_on_a_cluster() {
+        let cluster = Cluster { name: "c".to_owned(), insert_quorum: InsertQuorum::Majority };
+        for migration in MIGRATIONS {
+            for statement in statements(migration.sql) {
+                let forms = translate(&statement, &cluster, "d");
+                let forms = forms.unwrap_or_else(|error| panic!("{}: {statement}: {error}", migration.name));
+                assert!(forms.iter().all(|form| form.contains(" ON CLUSTER `c`")), "{forms:?}");
             }
         }
     }

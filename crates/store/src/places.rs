@@ -7,6 +7,8 @@
 //!
 //! Invariant: first the rows, then their places, then the look. So of two processors that store two copies at the same
 //! time the later one sees both; and a crash in between is mended by the redelivery, since nothing was acknowledged.
+//! On a cluster places are written and read in sequence
+//! ([`sequential_client`](crate::Store::sequential_client)): the look sees the other's places on whichever replica.
 
 use clickhouse::Row;
 use clickhouse::error::Error as ClickHouseError;
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::Store;
+use crate::cluster::in_turn;
 use crate::rows::{StoredRow, TIME};
 
 /// Where a fact lies.
@@ -98,16 +101,16 @@ impl Store {
         if places.is_empty() {
             return Ok(());
         }
-        self.write::<Place<'_>>(places).await?;
+        in_turn(|| self.write_with::<Place<'_>>(self.sequential_client(), places)).await?;
         let mut identities: Vec<u64> = places.iter().map(|place| place.identity).collect();
         identities.sort_unstable();
         identities.dedup();
         let mut repeated = Vec::new();
         for asked in identities.chunks(ASKED_AT_ONCE) {
-            repeated.extend(self.repeated(asked).await?);
+            repeated.extend(in_turn(|| self.repeated(asked)).await?);
         }
         for asked in repeated.chunks(ASKED_AT_ONCE) {
-            let retractions = self.superseded(asked).await?;
+            let retractions = in_turn(|| self.superseded(asked)).await?;
             if !retractions.is_empty() {
                 self.write::<Retraction>(&retractions).await?;
             }
@@ -122,7 +125,7 @@ impl Store {
             "SELECT identity FROM payment_event_places WHERE identity IN ({}) GROUP BY identity HAVING count() > 1",
             list(identities)
         );
-        let rows: Vec<Repeated> = self.insert_client().query_raw(&sql).fetch_all().await?;
+        let rows: Vec<Repeated> = self.sequential_client().query_raw(&sql).fetch_all().await?;
         Ok(rows.into_iter().map(|row| row.identity).collect())
     }
 
@@ -135,7 +138,7 @@ impl Store {
              FROM payment_event_places FINAL WHERE identity IN ({})) WHERE version < newest",
             list(identities)
         );
-        self.insert_client().query_raw(&sql).fetch_all().await
+        self.sequential_client().query_raw(&sql).fetch_all().await
     }
 }
 

@@ -9,6 +9,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use crate::Store;
+use crate::cluster::translate::LOCAL;
 use crate::places::{Place, Retraction};
 use crate::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, TallyRow, WebhookRow};
 
@@ -25,7 +26,7 @@ pub enum TablesError {
     #[error("{table} has no column {column}: run `tillwatch migrate`")]
     Missing {
         /// Which table.
-        table: &'static str,
+        table: String,
         /// Which column.
         column: &'static str,
     },
@@ -33,7 +34,7 @@ pub enum TablesError {
     #[error("{table}.{column} is of type {found}, and must be {expected}: change it back")]
     Type {
         /// Which table.
-        table: &'static str,
+        table: String,
         /// Which column.
         column: &'static str,
         /// Its type.
@@ -63,21 +64,26 @@ impl Store {
                 Ok(columns) => columns?,
                 Err(_) => return Err(TablesError::TimedOut),
             };
-        check::<WebhookRow<'_>>(&columns)?;
-        check::<PaymentEventRow<'_>>(&columns)?;
-        check::<Retraction>(&columns)?;
-        check::<Place<'_>>(&columns)?;
-        check::<ParkedWebhookRow<'_>>(&columns)?;
-        check::<HeartbeatRow<'_>>(&columns)?;
-        check::<TallyRow<'_>>(&columns)
+        // On a cluster in both: those that are written to, and this server's part of what is behind them.
+        let behind = self.cluster().map(|_| LOCAL);
+        for suffix in [""].into_iter().chain(behind) {
+            check::<WebhookRow<'_>>(&columns, suffix)?;
+            check::<PaymentEventRow<'_>>(&columns, suffix)?;
+            check::<Retraction>(&columns, suffix)?;
+            check::<Place<'_>>(&columns, suffix)?;
+            check::<ParkedWebhookRow<'_>>(&columns, suffix)?;
+            check::<HeartbeatRow<'_>>(&columns, suffix)?;
+            check::<TallyRow<'_>>(&columns, suffix)?;
+        }
+        Ok(())
     }
 }
 
-fn check<T: StoredRow>(columns: &[Column]) -> Result<(), TablesError> {
-    let table = T::TABLE;
+fn check<T: StoredRow>(columns: &[Column], suffix: &str) -> Result<(), TablesError> {
+    let table = format!("{}{suffix}", T::TABLE);
     for (column, expected) in T::COLUMN_NAMES.iter().copied().zip(T::TYPES.iter().copied()) {
         let found = columns.iter().find(|found| found.table == table && found.name == column);
-        let found = found.ok_or(TablesError::Missing { table, column })?;
+        let found = found.ok_or_else(|| TablesError::Missing { table: table.clone(), column })?;
         if found.kind != expected {
             return Err(TablesError::Type { table, column, found: found.kind.clone(), expected });
         }

@@ -4,6 +4,7 @@
 mod addresses;
 mod limits;
 mod secrets;
+mod store;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -148,15 +149,6 @@ impl Checker<'_> {
         if queue.client_certificate_file.is_some() != queue.client_key.is_some() {
             let message = "a certificate and its key belong together: set both or none";
             self.problem("queue", "client_certificate_file", message);
-        }
-    }
-
-    fn store(&mut self) {
-        let store = &self.config.store;
-        let database = store.database.as_str();
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if database.is_empty() || !database.bytes().all(plain) {
-            self.problem("store", "database", "a database's name is letters, digits and `_`");
         }
     }
 

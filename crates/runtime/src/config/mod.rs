@@ -25,7 +25,7 @@ pub use queue::{QueueConfig, QueueKind};
 pub use secret_ref::{SecretRef, SecretRefError};
 pub use services::{AdminConfig, IngestConfig, ProcessorConfig, ShutdownConfig, TelemetryConfig};
 pub use sources::SourceConfig;
-pub use storage::{RetentionConfig, StoreConfig, StoreKind};
+pub use storage::{InsertQuorum, RetentionConfig, StoreConfig, StoreKind};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -43,6 +43,18 @@ pub struct EngineConfig {
     pub lock_wait_max: Duration,
     /// How long running queries may take to end at shutdown.
     pub drain_max: Duration,
+    /// A cluster over which `Distributed` tables may be created: for trying the cluster's form of tables. Nothing is
+    /// replicated, and statements `ON CLUSTER` are refused.
+    pub cluster: Option<EngineCluster>,
+}
+
+/// A cluster as an engine sees it whose first shard it is itself.
+#[derive(Clone, Debug)]
+pub struct EngineCluster {
+    /// Its name.
+    pub name: String,
+    /// Where a second shard speaks ClickHouse's native protocol, if there is one.
+    pub other_shard: Option<SocketAddr>,
 }
 
 impl EngineConfig {
@@ -65,6 +77,7 @@ impl EngineConfig {
             clients_max: 256,
             lock_wait_max: Duration::from_secs(10),
             drain_max: Duration::from_secs(20),
+            cluster: None,
         }
     }
 }

@@ -43,7 +43,7 @@ mod stream;
 mod supervisor;
 mod unpack;
 
-pub use config::EngineConfig;
+pub use config::{EngineCluster, EngineConfig};
 pub use error::{EngineError, PERMANENT_EXIT_CODE};
 pub use fetch::{FetchError, FetchSource, fetch};
 pub use library::{LIBRARY_VERSION, LocateError, default_directory, locate};

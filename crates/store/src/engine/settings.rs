@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::config::EngineConfig;
+use super::config::{EngineCluster, EngineConfig};
 
 /// The table engines a query may use. All others reach outside the database.
 const TABLE_ENGINES: [&str; 19] = [
@@ -92,7 +92,7 @@ fn server_xml(config: &EngineConfig, users: &Path) -> io::Result<String> {
     <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>1</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
     <fsync_after_insert>1</fsync_after_insert>
     <fsync_part_directory>1</fsync_part_directory>
-  </merge_tree>
+  </merge_tree>{}
 </clickhouse>
 ",
         memory / 16,
@@ -100,12 +100,39 @@ fn server_xml(config: &EngineConfig, users: &Path) -> io::Result<String> {
         memory / 32,
         memory / 64,
         memory / 64,
+        config.cluster.as_ref().map_or_else(String::new, cluster_xml),
     ))
+}
+
+/// The port makes the engine know itself. Nobody listens there, so whatever does not stay within itself fails.
+fn cluster_xml(cluster: &EngineCluster) -> String {
+    let name = escaped(&cluster.name);
+    let shard = |host: &str, port: u16| {
+        format!(
+            "
+    <shard><internal_replication>true</internal_replication>
+      <replica><host>{host}</host><port>{port}</port><compression>false</compression></replica></shard>"
+        )
+    };
+    let other = cluster.other_shard.map(|other| shard(&other.ip().to_string(), other.port()));
+    format!(
+        "
+  <tcp_port>9000</tcp_port>
+  <macros><shard>01</shard><replica>alone</replica></macros>
+  <remote_servers><{name}>{}{}
+  </{name}></remote_servers>",
+        shard("127.0.0.1", 9000),
+        other.unwrap_or_default()
+    )
 }
 
 /// One user, without password (the front checks it), in UTC, without a way out of the database.
 fn users_xml(config: &EngineConfig) -> String {
-    let engines = TABLE_ENGINES.join("</query>\n        <query>GRANT TABLE ENGINE ON ");
+    let mut engines = TABLE_ENGINES.join("</query>\n        <query>GRANT TABLE ENGINE ON ");
+    if config.cluster.is_some() {
+        engines.push_str("</query>\n        <query>GRANT TABLE ENGINE ON Distributed</query>\n        ");
+        engines.push_str("<query>GRANT REMOTE ON *.*");
+    }
     format!(
         "<clickhouse>
   <profiles>

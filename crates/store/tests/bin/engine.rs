@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use store::engine::{
-    EngineConfig, EngineError, FetchSource, Supervisor, SupervisorConfig, default_directory, fetch, locate,
-    parent_gone, run,
+    EngineCluster, EngineConfig, EngineError, FetchSource, Supervisor, SupervisorConfig, default_directory,
+    fetch, locate, parent_gone, run,
 };
 
 #[tokio::main]
@@ -58,6 +58,9 @@ async fn serve(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let number = |name: &str, default: u64| options.get(name).map_or(Ok(default), |value| value.parse());
     let mut config = EngineConfig::new(locate(None)?, data_dir);
     config.password = options.get("password").map(|password| (*password).to_owned());
+    let other_shard = options.get("other_shard").map(|address| address.parse()).transpose()?;
+    config.cluster =
+        options.get("cluster").map(|name| EngineCluster { name: (*name).to_owned(), other_shard });
     config.memory_bytes_max = number("memory_bytes_max", 1 << 30)?;
     config.connections = usize::try_from(number("connections", 4)?)?;
     config.waiting_max = usize::try_from(number("waiting_max", 64)?)?;

@@ -5,7 +5,8 @@ use payments::{Envelope, Provider, Tally, UnixMillis};
 use store::rows::{TallyRow, WebhookRow};
 use uuid::Uuid;
 
-use crate::harness::{DEADLINE, HOUR, MINUTE, NOW, Tables, envelope, eventually};
+use crate::harness::{DEADLINE, HOUR, MINUTE, NOW, Tables, envelope};
+use testing::eventually;
 
 /// Webhooks of `stripe-us`, one each second from `from`, with ids of their own that begin at `id`.
 fn webhooks(id: u128, count: u32, from: UnixMillis) -> Vec<Envelope> {

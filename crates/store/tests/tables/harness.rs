@@ -1,4 +1,5 @@
-//! One engine for all tests of a process, a database for each, and rows to put into it.
+//! One engine for all tests of a process, a database for each, and rows to put into it. Where the test program asks for
+//! it, the tables have their form on a cluster, of the engine alone.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -9,8 +10,10 @@ use payments::{Envelope, Heartbeat, Kind, Outcome, PaymentEvent, Provider, Queue
 use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, WebhookRow};
 use store::{Retention, Store};
 use tempfile::TempDir;
-pub(crate) use testing::{DEADLINE, eventually};
+pub(crate) use testing::DEADLINE;
 use uuid::Uuid;
+
+use crate::stand_in::{CLUSTER, StandIn, on_cluster};
 
 pub(crate) const RETENTION: Retention = Retention {
     webhooks_days: 90,
@@ -26,7 +29,7 @@ pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 
 /// A running engine, ended when the last test lets go of it.
-struct Engine {
+pub(crate) struct Engine {
     child: Child,
     address: String,
     _directory: TempDir,
@@ -44,13 +47,14 @@ static ENGINE: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
 fn engine() -> Arc<Engine> {
     let mut running = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
     running.upgrade().unwrap_or_else(|| {
-        let engine = Arc::new(start());
+        let engine = Arc::new(start(&[]));
         *running = Arc::downgrade(&engine);
         engine
     })
 }
 
-fn start() -> Engine {
+/// An engine of its own, with options beyond those of all.
+pub(crate) fn start(more: &[String]) -> Engine {
     let directory = tempfile::tempdir().unwrap();
     let library = store::engine::locate(None).unwrap_or_else(|error| panic!("{error}"));
     let mut child = Command::new(env!("CARGO_BIN_EXE_store-engine"))
@@ -58,6 +62,8 @@ fn start() -> Engine {
         .arg("serve")
         .arg(directory.path())
         .args(["127.0.0.1:0", "memory_bytes_max=2147483648"])
+        .args(CLUSTER.map(|name| format!("cluster={name}")))
+        .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -70,17 +76,25 @@ fn start() -> Engine {
 /// One test's database.
 pub(crate) struct Tables {
     pub(crate) store: Store,
+    /// Between the store and the engine, where the tables are on a cluster.
+    pub(crate) stand_in: Option<StandIn>,
     engine: Arc<Engine>,
 }
 
 impl Tables {
     /// A database without tables.
     pub(crate) fn empty() -> Self {
-        let engine = engine();
+        Self::over(engine())
+    }
+
+    /// A database without tables, in this engine.
+    pub(crate) fn over(engine: Arc<Engine>) -> Self {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("test").replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        let store = Store::new(&format!("http://{}", engine.address), "default", None, &name);
-        Self { store, engine }
+        let stand_in = CLUSTER.map(|_| StandIn::before(&engine.address));
+        let address = stand_in.as_ref().map_or(engine.address.as_str(), |stand_in| &stand_in.address);
+        let store = on_cluster(Store::new(&format!("http://{address}"), "default", None, &name));
+        Self { store, stand_in, engine }
     }
 
     /// A database with tables.
@@ -92,7 +106,12 @@ impl Tables {
 
     /// The same database over another connection.
     pub(crate) fn another(&self) -> Store {
-        Store::new(&format!("http://{}", self.engine.address), "default", None, self.store.database())
+        on_cluster(Store::new(&format!("http://{}", self.address()), "default", None, self.store.database()))
+    }
+
+    /// `host:port` that the store talks to.
+    pub(crate) fn address(&self) -> &str {
+        self.stand_in.as_ref().map_or(self.engine.address.as_str(), |stand_in| &stand_in.address)
     }
 
     /// Runs a statement that must succeed; columns by tabs, rows by newlines.
@@ -101,7 +120,8 @@ impl Tables {
     }
 
     pub(crate) async fn try_sql(&self, sql: &str) -> Result<String, clickhouse::error::Error> {
-        let mut lines = self.store.client().query_raw(sql).fetch_bytes("TSV")?;
+        let sql = if CLUSTER.is_some() { to_local_tables(sql) } else { sql.to_owned() };
+        let mut lines = self.store.client().query_raw(&sql).fetch_bytes("TSV")?;
         let text = String::from_utf8_lossy(&lines.collect().await?).into_owned();
         Ok(text.trim_end().to_owned())
     }
@@ -129,6 +149,14 @@ impl Tables {
         let rows: Vec<_> = heartbeats.iter().map(|one| HeartbeatRow::new(one, stored_at)).collect();
         self.store.insert::<HeartbeatRow<'_>>(&rows, DEADLINE).await.unwrap();
     }
+}
+
+/// What is done to parts is done where they are.
+fn to_local_tables(sql: &str) -> String {
+    let to_parts =
+        ["OPTIMIZE TABLE ", "TRUNCATE TABLE ", "SYSTEM "].iter().any(|words| sql.starts_with(words));
+    let local = |sql: &str| sql.replace("_stored", "_stored_local").replace("_places", "_places_local");
+    if to_parts { local(sql) } else { sql.to_owned() }
 }
 
 /// A fact and the webhook that told it.

@@ -2,8 +2,9 @@
 
 use store::{MigrateError, Retention};
 
-use crate::harness::{NOW, RETENTION, Tables, envelope, eventually};
+use crate::harness::{NOW, RETENTION, Tables, envelope};
 use payments::{Provider, UnixMillis};
+use testing::eventually;
 
 const CONTRACT: &str = "acknowledged,alert_transitions,completeness,completeness_minutes,heartbeats,parked_webhooks,payment_events,\
                         payment_minutes,webhooks";

@@ -9,7 +9,9 @@ impl Checker<'_> {
     pub(super) fn addresses(&mut self) {
         let config = self.config;
         if config.store.kind == StoreKind::ClickHouse {
-            self.address("store", "url", &config.store.url, "use store.user and store.password");
+            for address in config.store.url.split(',') {
+                self.address("store", "url", address.trim(), "use store.user and store.password");
+            }
         }
         for peer in &config.admin.peers {
             let port = peer.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());

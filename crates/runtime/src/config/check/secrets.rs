@@ -33,8 +33,12 @@ impl Checker<'_> {
                 self.problem("queue", key, chain(&error));
             }
         }
-        if let Some(Err(error)) = config.store.password.as_ref().map(|reference| reference.resolve(&folder)) {
-            self.problem("store", "password", chain(&error));
+        for (key, reference) in
+            [("password", &config.store.password), ("client_key", &config.store.client_key)]
+        {
+            if let Some(Err(error)) = reference.as_ref().map(|reference| reference.resolve(&folder)) {
+                self.problem("store", key, chain(&error));
+            }
         }
     }
 }
