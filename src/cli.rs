@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{alert, board, check, engine, events, ingest, load, migrate, process, serve, simulate};
+use crate::commands::{
+    alert, board, check, dead_letters, engine, events, ingest, load, migrate, process, serve, simulate,
+};
 
 /// The watchtower over a merchant's payments: verifies the webhooks of payment providers, loses none, keeps one
 /// history in ClickHouse, and pages when money stops flowing.
@@ -65,6 +67,8 @@ enum Command {
     Load(load::LoadArgs),
     /// Find payment events, show the signed bytes, verify them again
     Events(events::EventsArgs),
+    /// Look at what no processor survived, send it again, or drop it
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Fetch or run the embedded ClickHouse
     Engine(engine::EngineArgs),
 }
@@ -83,6 +87,7 @@ pub(crate) fn execute() -> ExitCode {
         Command::Simulate(args) => simulate::run(&global, &args),
         Command::Load(args) => load::run(&global, &args),
         Command::Events(args) => events::run(&global, &args),
+        Command::DeadLetters(args) => dead_letters::run(&global, &args),
         Command::Engine(args) => engine::run(&global, &args),
     };
     // What is left of an answer without a line's end is not lost unsaid.

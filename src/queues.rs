@@ -92,7 +92,8 @@ fn spool_config(process: &Process) -> SpoolConfig {
     SpoolConfig { log, after }
 }
 
-fn broker_config(config: &Config, instance: &str) -> anyhow::Result<BrokerConfig> {
+/// How the configured broker is reached.
+pub(crate) fn broker_config(config: &Config, instance: &str) -> anyhow::Result<BrokerConfig> {
     let queue = &config.queue;
     let url = config.queue_url().context("url")?;
     let folder = config.folder();

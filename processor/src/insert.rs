@@ -19,7 +19,6 @@ use runtime::{HealthHandle, SharedClock};
 use store::rows::{HeartbeatRow, ParkedWebhookRow, PaymentEventRow, StoredRow, TallyRow, WebhookRow};
 use store::{Decision, InsertError, Store, TablesError};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::observations::Observations;
 use crate::pauses::{Pauses, Stopped};
@@ -142,7 +141,7 @@ impl Inserter {
     ) -> Result<(), Stopped> {
         let understood = prepared.webhooks.iter().filter_map(|webhook| webhook.parked_row(stored_at));
         let unreadable = prepared.unreadable.iter().map(|unreadable| {
-            let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, &unreadable.message);
+            let id = store::rows::unreadable_id(&unreadable.message);
             ParkedWebhookRow::unreadable(&unreadable.message, id, unreadable.error.to_string(), stored_at)
         });
         let rows: Vec<_> = understood.chain(unreadable).collect();

@@ -3,6 +3,7 @@
 pub(crate) mod alert;
 pub(crate) mod board;
 pub(crate) mod check;
+pub(crate) mod dead_letters;
 pub(crate) mod engine;
 pub(crate) mod events;
 pub(crate) mod ingest;

@@ -10,6 +10,7 @@
 
 mod chaos;
 mod check;
+mod dead_letters;
 mod completeness;
 mod demo;
 mod harness;

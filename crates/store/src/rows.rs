@@ -262,6 +262,11 @@ pub struct ParkedWebhookRow<'a> {
     body: &'a Bytes,
 }
 
+/// The id of a message that has none of its own: the same for the same bytes.
+pub fn unreadable_id(message: &[u8]) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, message)
+}
+
 impl<'a> ParkedWebhookRow<'a> {
     /// The row of an envelope that its provider's mapping does not understand.
     pub fn new(envelope: &'a Envelope, reason: &ParkReason, stored_at: UnixMillis) -> Self {

@@ -14,6 +14,7 @@
 //! version number; readers keep reading every version ever written.
 
 use bytes::{Buf as _, Bytes};
+use lapin::BasicProperties;
 
 /// The AMQP content type of a message that holds a frame.
 pub const CONTENT_TYPE: &str = "application/vnd.tillwatch.frame";
@@ -103,6 +104,11 @@ impl FrameWriter {
         self.bytes[MAGIC.len() + 1..HEAD_BYTES].copy_from_slice(&self.records.to_le_bytes());
         Some(self.bytes)
     }
+}
+
+/// Whether a message says of itself that it is a frame.
+pub(super) fn is_frame(properties: &BasicProperties) -> bool {
+    properties.content_type().as_ref().is_some_and(|kind| kind.as_str() == CONTENT_TYPE)
 }
 
 /// The records of a frame, in the order they were added; they share the frame's memory. Invariant: all of them or

@@ -90,7 +90,7 @@ impl Delivered {
     }
 
     fn is_frame(&self) -> bool {
-        self.properties.content_type().as_ref().is_some_and(|kind| kind.as_str() == frame::CONTENT_TYPE)
+        frame::is_frame(&self.properties)
     }
 
     /// How often it was delivered before. RabbitMQ 3.10 counts every return in `x-delivery-count`; later versions tell apart
@@ -108,7 +108,7 @@ impl Delivered {
     }
 
     fn header(&self, name: &str) -> Option<&AMQPValue> {
-        self.properties.headers().as_ref()?.inner().get(name)
+        header(&self.properties, name)
     }
 
     fn failed(self, topology: &Topology, reason: String) -> Fate {
@@ -127,24 +127,75 @@ impl Delivered {
         Fate::Move(Move { to, bodies: records, are_frames: false, headers, reason })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a note for people, on which nothing depends")]
     fn headers(&self, failures: usize, reason: &str) -> FieldTable {
-        let mut history = match self.header(HISTORY_HEADER) {
-            Some(AMQPValue::FieldArray(history)) => history.clone(),
-            _ => FieldArray::default(),
-        };
-        let mut now = FieldTable::default();
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        now.insert("at".into(), AMQPValue::Timestamp(seconds));
-        now.insert("queue".into(), text(&self.queue));
-        now.insert("reason".into(), text(reason));
-        history.push(AMQPValue::FieldTable(now));
+        let history = noted(&self.properties, &self.queue, reason);
         let mut headers = FieldTable::default();
         let failures = i64::try_from(failures).unwrap_or(i64::MAX);
         headers.insert(FAILURES_HEADER.into(), AMQPValue::LongLongInt(failures));
         headers.insert(REASON_HEADER.into(), text(reason));
         headers.insert(HISTORY_HEADER.into(), AMQPValue::FieldArray(history));
         headers
+    }
+}
+
+/// One thing that happened to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// In which queue it was.
+    pub queue: String,
+    /// What was found.
+    pub reason: String,
+}
+
+fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
+    properties.headers().as_ref()?.inner().get(name)
+}
+
+/// A message's history, and one thing more.
+#[expect(clippy::disallowed_methods, reason = "a note for people, on which nothing depends")]
+pub(super) fn noted(properties: &BasicProperties, queue: &str, reason: &str) -> FieldArray {
+    let mut history = match header(properties, HISTORY_HEADER) {
+        Some(AMQPValue::FieldArray(history)) => history.clone(),
+        _ => FieldArray::default(),
+    };
+    let mut now = FieldTable::default();
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    now.insert("at".into(), AMQPValue::Timestamp(seconds));
+    now.insert("queue".into(), text(queue));
+    now.insert("reason".into(), text(reason));
+    history.push(AMQPValue::FieldTable(now));
+    history
+}
+
+/// Why a message is where it is; what the broker itself moved has no reason of ours.
+pub(super) fn reason(properties: &BasicProperties) -> String {
+    let ours = header(properties, REASON_HEADER).map(words);
+    ours.unwrap_or_else(|| "the broker gave it up after too many deliveries".to_owned())
+}
+
+/// What happened to a message, oldest first.
+pub(super) fn history(properties: &BasicProperties) -> Vec<Step> {
+    let Some(AMQPValue::FieldArray(history)) = header(properties, HISTORY_HEADER) else { return Vec::new() };
+    let steps = history.as_slice().iter().filter_map(|step| {
+        let AMQPValue::FieldTable(step) = step else { return None };
+        let step = step.inner();
+        let at = match step.get("at") {
+            Some(AMQPValue::Timestamp(at)) => *at,
+            _ => 0,
+        };
+        let of = |name: &str| step.get(name).map(words).unwrap_or_default();
+        Some(Step { at, queue: of("queue"), reason: of("reason") })
+    });
+    steps.collect()
+}
+
+fn words(value: &AMQPValue) -> String {
+    match value {
+        AMQPValue::LongString(text) => text.to_string(),
+        AMQPValue::ShortString(text) => text.to_string(),
+        other => format!("{other:?}"),
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `consumer`, `connected`, `session` | batches, over one connection after the other |
 //! | `inbox`, `unacked` | turns between lanes; which messages an acknowledged position completes |
 //! | `isolation`, `mover` | what comes back too often: alone, at rest, dead |
+//! | `dead_letters` | what nobody could process, for the operator |
 //!
 //! The invariants everything rests on:
 //!
@@ -24,6 +25,7 @@ pub mod config;
 mod connected;
 mod connection;
 mod consumer;
+pub mod dead_letters;
 pub mod frame;
 mod inbox;
 pub mod isolation;

@@ -204,7 +204,7 @@ impl Session {
 }
 
 /// What the broker answers, if it does.
-async fn answered<T>(
+pub(super) async fn answered<T>(
     action: &'static str,
     asked: impl Future<Output = Result<T, lapin::Error>>,
 ) -> Result<T, BrokerError> {

@@ -118,7 +118,12 @@ impl Topology {
 
     /// The queues that are published to.
     pub fn lanes(&self) -> impl Iterator<Item = String> + use<'_> {
-        (0..self.lanes).map(|lane| format!("{}.{lane}", self.name))
+        (0..self.lanes).map(|lane| self.lane(lane))
+    }
+
+    /// One of them.
+    pub fn lane(&self, lane: u16) -> String {
+        format!("{}.{lane}", self.name)
     }
 
     /// Where messages go that came back too often.
