@@ -10,6 +10,7 @@
     reason = "what goes wrong here fails the test, and says what the part said"
 )]
 
+pub mod certificates;
 mod group;
 mod ports;
 pub mod proxy;
