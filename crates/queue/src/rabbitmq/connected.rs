@@ -1,17 +1,22 @@
 //! What a consumer holds as long as one connection lasts: what was not acknowledged on it is delivered again on the next.
 
 use super::inbox::Inbox;
-use super::isolation::{Fate, Move};
+use super::isolation::Fate;
 use super::mover::Mover;
+use super::moves::{Moves, Origin};
 use super::session::{BrokerError, Message, Session};
+use super::task::Task;
 use super::topology::Topology;
 use super::unacked::Unacked;
 use crate::{Batch, BatchLimits, Delivery, Position};
 use bytes::Bytes;
 use lapin::message::Delivery as Delivered;
 use std::future::pending;
-use tokio::task::JoinHandle;
+use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
+
+/// How long the lanes wait for what came back alone and is taken out of the way; a broker may take nothing for hours.
+const MOVED_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Connected {
@@ -23,6 +28,8 @@ pub(super) struct Connected {
     alone: Option<(u64, Vec<Bytes>)>,
     /// What must not be interrupted.
     work: Option<Task<Done>>,
+    /// What is taken out of the way, while the rest goes on.
+    moves: Moves,
 }
 
 /// What came back alone is taken before the lanes are: nothing else then comes back with it, should it end this process
@@ -37,19 +44,22 @@ enum Phase {
     Open,
 }
 
-/// A task that is aborted when dropped.
-#[derive(Debug)]
-pub(super) struct Task<T>(JoinHandle<Result<T, BrokerError>>);
-
 #[derive(Debug)]
 enum Done {
     Got(Option<Box<Delivered>>),
     Consuming(Vec<lapin::Consumer>),
-    Moved,
+}
+
+/// What has changed.
+enum News {
+    Moved(Origin),
+    Done(Done),
+    Delivered(Message),
+    Due,
 }
 
 impl Connected {
-    pub(super) fn new(session: Session) -> Self {
+    pub(super) fn new(session: Session, mover: Mover) -> Self {
         let channels = session.channels();
         Self {
             session,
@@ -58,13 +68,14 @@ impl Connected {
             unacked: Unacked::new(channels),
             alone: None,
             work: None,
+            moves: Moves::new(mover),
         }
     }
 
     /// Everything up to `position` is done.
     pub(super) async fn ack(&mut self, position: u64) -> Result<(), BrokerError> {
-        for (channel, tag) in self.unacked.done(position) {
-            self.session.ack(channel, tag, true).await?;
+        for ack in self.unacked.done(position) {
+            self.session.ack(ack.channel, ack.tag, ack.multiple).await?;
         }
         Ok(())
     }
@@ -103,36 +114,50 @@ impl Connected {
         &mut self,
         limits: &BatchLimits,
         topology: &Topology,
-        mover: &Mover,
     ) -> Result<(), BrokerError> {
-        let message = if let Some(work) = &mut self.work {
-            let done = work.result().await?;
-            self.work = None;
-            self.finish(done)
-        } else if self.is_waiting_for_an_ack() {
-            return pending().await;
-        } else {
-            self.next(limits).await?
+        let is_waiting = self.is_waiting_for_an_ack();
+        if !is_waiting {
+            self.begin_work();
+        }
+        let is_open = self.phase == Phase::Open && !is_waiting;
+        let due = if is_waiting { None } else { self.due(limits) };
+        let news = tokio::select! {
+            biased;
+            moved = self.moves.next() => News::Moved(moved?),
+            done = result(&mut self.work), if self.work.is_some() => News::Done(done?),
+            message = self.session.next(), if is_open => News::Delivered(message?),
+            () = until(due), if due.is_some() => News::Due,
         };
-        if let Some(message) = message {
-            let Message { channel, tag, delivered } = message;
-            match delivered.fate(topology) {
-                Fate::Process(records) if channel == self.session.alone() => {
-                    self.alone = Some((tag, records));
-                }
-                Fate::Process(records) => self.inbox.push(channel, tag, records),
-                Fate::Move(moved) => {
-                    tracing::warn!(to = moved.to, reason = moved.reason, "a message is taken out of the way");
-                    self.work = Some(self.take_away(channel, tag, moved, mover.clone()));
+        match news {
+            News::Moved(of) => self.unacked.release(of),
+            News::Done(done) => {
+                self.work = None;
+                if let Some(message) = self.finish(done) {
+                    self.take_in(message, topology);
                 }
             }
+            News::Delivered(message) => self.take_in(message, topology),
+            News::Due => {}
         }
         Ok(())
     }
 
+    fn take_in(&mut self, message: Message, topology: &Topology) {
+        let Message { channel, tag, delivered } = message;
+        match delivered.fate(topology) {
+            Fate::Process(records) if channel == self.session.alone() => self.alone = Some((tag, records)),
+            Fate::Process(records) => self.inbox.push(channel, tag, records),
+            Fate::Move(moved) => {
+                tracing::warn!(to = moved.to, reason = moved.reason, "a message is taken out of the way");
+                let of = Origin { channel, tag };
+                self.unacked.hold(of);
+                self.moves.push(of, moved, Box::pin(self.session.ack(channel, tag, false)));
+            }
+        }
+    }
+
     fn finish(&mut self, done: Done) -> Option<Message> {
         match done {
-            Done::Moved => None,
             Done::Consuming(consumers) => {
                 self.session.deliver(consumers);
                 self.phase = Phase::Open;
@@ -148,47 +173,44 @@ impl Connected {
         }
     }
 
-    async fn next(&mut self, limits: &BatchLimits) -> Result<Option<Message>, BrokerError> {
+    /// What leads to the next phase, if it is not under way.
+    fn begin_work(&mut self) {
+        if self.work.is_some() {
+            return;
+        }
+        if let Phase::CameBack = self.phase
+            && let Some(since) = self.moves.since()
+        {
+            if since + MOVED_WITHIN > Instant::now() {
+                return;
+            }
+            self.phase = Phase::Clean;
+        }
         match self.phase {
             Phase::CameBack => {
                 let got = self.session.get_alone();
                 self.work = Some(Task::spawn(async { Ok(Done::Got(got.await?.map(Box::new))) }));
-                Ok(None)
             }
             Phase::Clean => {
                 let consuming = self.session.consume();
                 self.work = Some(Task::spawn(async { Ok(Done::Consuming(consuming.await?)) }));
-                Ok(None)
             }
-            Phase::Open => {
-                let since = self.inbox.since();
-                let due = async {
-                    match since {
-                        Some(since) => sleep_until(since + limits.linger).await,
-                        None => pending().await,
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    message = self.session.next() => message.map(Some),
-                    () = due => Ok(None),
-                }
-            }
+            Phase::Open => {}
         }
     }
 
-    fn take_away(&self, channel: usize, tag: u64, moved: Move, mover: Mover) -> Task<Done> {
-        let acked = self.session.ack(channel, tag, false);
-        Task::spawn(async {
-            mover.publish(moved).await?;
-            acked.await?;
-            Ok(Done::Moved)
-        })
+    /// When to look again, if nothing comes.
+    fn due(&self, limits: &BatchLimits) -> Option<Instant> {
+        match self.phase {
+            Phase::CameBack => self.moves.since().map(|since| since + MOVED_WITHIN),
+            Phase::Clean => None,
+            Phase::Open => self.inbox.since().map(|since| since + limits.linger),
+        }
     }
 
     /// What is taken alone waits for all else, and all else for it.
     fn is_waiting_for_an_ack(&self) -> bool {
-        self.unacked.of_channel(self.session.alone()) > 0
+        self.unacked.in_hands(self.session.alone()) > 0
             || (self.alone.is_some() && !self.unacked.is_empty())
     }
 
@@ -207,27 +229,18 @@ impl Connected {
     }
 }
 
-impl<T: Send + 'static> Task<T> {
-    #[expect(clippy::disallowed_methods, reason = "it ends with the consumer, which the lifecycle waits for")]
-    pub(super) fn spawn(work: impl Future<Output = Result<T, BrokerError>> + Send + 'static) -> Self {
-        Self(tokio::spawn(work))
-    }
-
-    /// Waits for it; only once.
-    pub(super) async fn result(&mut self) -> Result<T, BrokerError> {
-        match (&mut self.0).await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => Err(lapin::Error::from(std::io::Error::other(error)).into()),
-            },
-        }
+/// What comes of work that there is.
+async fn result(work: &mut Option<Task<Done>>) -> Result<Done, BrokerError> {
+    match work {
+        Some(work) => work.result().await,
+        None => pending().await,
     }
 }
 
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
     }
 }
 

@@ -6,9 +6,9 @@
 //! | `frame` | several records in one message |
 //! | `config`, `connection`, `backoff` | addresses, certificates, one connection, pauses between attempts |
 //! | `publisher`, `lane`, `sender`, `link` | admission and framing, publishing and confirms, what is known of the broker |
-//! | `consumer`, `connected`, `session` | batches, over one connection after the other |
+//! | `consumer`, `connected`, `session`, `task` | batches, over one connection after the other |
 //! | `inbox`, `unacked` | turns between lanes; which messages an acknowledged position completes |
-//! | `isolation`, `mover` | what comes back too often: alone, at rest, dead |
+//! | `isolation`, `moves`, `mover` | what comes back too often: alone, at rest, dead; taken there while consuming goes on |
 //!
 //! The invariants everything rests on:
 //!
@@ -30,9 +30,11 @@ pub mod isolation;
 mod lane;
 mod link;
 mod mover;
+mod moves;
 mod publisher;
 mod sender;
 mod session;
+mod task;
 pub mod topology;
 mod unacked;
 

@@ -12,6 +12,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 /// The connection to the broker, or something that was done over it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +33,13 @@ pub enum BrokerError {
         /// Which queue.
         queue: String,
     },
-    /// A message could not be taken out of the way, and will come again.
+    /// It is there, and says nothing.
+    #[error("the broker did not confirm within {} ms", .within.as_millis())]
+    Silent {
+        /// How long was waited.
+        within: Duration,
+    },
+    /// A message could not be taken out of the way.
     #[error("the broker did not take a message to `{queue}`")]
     NotMoved {
         /// Where it should go.
