@@ -12,6 +12,8 @@ mod consuming;
 mod harness;
 #[path = "rabbitmq/publishing.rs"]
 mod publishing;
+#[path = "rabbitmq/tls.rs"]
+mod tls;
 #[path = "rabbitmq/topology.rs"]
 mod topology;
 #[path = "rabbitmq/trouble.rs"]

@@ -4,10 +4,13 @@
 use lapin::types::ShortString;
 use lapin::{Connection, ConnectionBuilder, ConnectionProperties, runtime};
 use rand::seq::SliceRandom as _;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
 use super::config::{BrokerConfig, node};
+use super::tls;
 
 /// A broker that does not say farewell is left without.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
@@ -24,6 +27,17 @@ pub enum ConnectError {
         /// What went wrong.
         #[source]
         source: lapin::Error,
+    },
+    /// Certificates: one side does not accept the other's, or one side does not speak TLS.
+    #[error("the broker at {node} is not reached over TLS: {problem}")]
+    Tls {
+        /// Host and port.
+        node: String,
+        /// What is wrong, and how to mend it.
+        problem: &'static str,
+        /// What went wrong.
+        #[source]
+        source: Arc<io::Error>,
     },
     /// No answer.
     #[error("the broker at {node} did not answer within {} ms", .within.as_millis())]
@@ -55,7 +69,10 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Conn
         };
         last = Some(match timeout(config.connect_timeout, connecting).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(source)) => ConnectError::Broker { node, source },
+            Ok(Err(source)) => match tls::problem(&source) {
+                Some((problem, source)) => ConnectError::Tls { node, problem, source },
+                None => ConnectError::Broker { node, source },
+            },
             Err(_) => ConnectError::TimedOut { node, within: config.connect_timeout },
         });
     }

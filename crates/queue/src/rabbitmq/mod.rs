@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `topology` | the queues and how they are declared |
 //! | `frame` | several records in one message |
-//! | `config`, `connection`, `backoff` | addresses, certificates, one connection, pauses between attempts |
+//! | `config`, `tls`, `connection`, `backoff` | addresses, certificates, one connection, pauses between attempts |
 //! | `publisher`, `lane`, `sender`, `link` | admission and framing, publishing and confirms, what is known of the broker |
 //! | `consumer`, `connected`, `session`, `task` | batches, over one connection after the other |
 //! | `inbox`, `unacked` | turns between lanes; which messages an acknowledged position completes |
@@ -35,12 +35,14 @@ mod publisher;
 mod sender;
 mod session;
 mod task;
+pub mod tls;
 pub mod topology;
 mod unacked;
 
-pub use config::{Addresses, BrokerConfig, ConsumeConfig, PublishConfig, Tls};
+pub use config::{Addresses, BrokerConfig, ConsumeConfig, PublishConfig};
 pub use connection::ConnectError;
 pub use consumer::{Consumer, open_consumer, open_consumer_of};
 pub use link::BrokerStats;
 pub use publisher::{Publisher, open_publisher};
 pub use session::BrokerError;
+pub use tls::{ClientIdentity, Tls, TlsError};

@@ -9,7 +9,7 @@ mod names;
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -55,12 +55,25 @@ impl Node {
     /// The same that speaks TLS alone: it shows `server`, and demands a certificate issued by `clients`.
     pub fn start_tls(server: &Certified, clients: &Authority) -> Self {
         let node = Self::prepare(&Arc::new(Names::start()), true);
-        let write = |name: &str, text: &str| std::fs::write(node.folder.path().join(name), text).unwrap();
-        write("clients.pem", &clients.pem());
-        write("server.pem", &server.certificate);
-        write("server.key", &server.key);
+        node.write("clients.pem", &clients.pem());
+        node.write_certificate(server);
         node.start_again();
         node
+    }
+
+    /// From now on it shows another certificate.
+    pub fn show(&self, server: &Certified) {
+        self.write_certificate(server);
+        self.ctl(&["eval", "ssl:clear_pem_cache()."]);
+    }
+
+    fn write_certificate(&self, server: &Certified) {
+        self.write("server.pem", &server.certificate);
+        self.write("server.key", &server.key);
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
     }
 
     fn launch(names: &Arc<Names>) -> Self {
@@ -143,13 +156,9 @@ impl Node {
 
     /// Runs `rabbitmqctl` against the node.
     pub fn ctl(&self, arguments: &[&str]) -> String {
-        let output = self.try_ctl(arguments);
+        let output = self.command("rabbitmqctl").arg("--quiet").args(arguments).output().unwrap();
         assert!(output.status.success(), "rabbitmqctl {arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn try_ctl(&self, arguments: &[&str]) -> Output {
-        self.command("rabbitmqctl").arg("--quiet").args(arguments).output().unwrap()
     }
 
     /// Its address, for a `user:password`.
