@@ -6,6 +6,8 @@
     reason = "a helper of a test fails the test, like the test itself, and says what the broker said"
 )]
 
+#[path = "rabbitmq/cluster.rs"]
+mod cluster;
 #[path = "rabbitmq/consuming.rs"]
 mod consuming;
 #[path = "rabbitmq/harness.rs"]
@@ -16,6 +18,8 @@ mod publishing;
 mod tls;
 #[path = "rabbitmq/topology.rs"]
 mod topology;
+#[path = "rabbitmq/traffic.rs"]
+mod traffic;
 #[path = "rabbitmq/trouble.rs"]
 mod trouble;
 

@@ -9,7 +9,6 @@ use super::sender::{SendError, Sender};
 use super::topology::{Topology, TopologyError};
 use crate::error::chain;
 use crate::{OpenError, PublishError};
-use lapin::options::ConfirmSelectOptions;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -155,7 +154,7 @@ struct Connector {
 
 /// A connection and what works on it.
 struct Session {
-    connection: lapin::Connection,
+    connection: Arc<lapin::Connection>,
     senders: Vec<Sender>,
 }
 
@@ -188,13 +187,11 @@ impl Connector {
     }
 
     async fn connect(&mut self) -> Result<Session, SessionError> {
-        let connection = connect(&self.broker, "publish").await?;
+        let connection = Arc::new(connect(&self.broker, "publish").await?);
         self.topology.declare(&connection.create_channel().await?).await?;
         let mut senders = Vec::with_capacity(self.lanes.len());
         for lane in &self.lanes {
-            let channel = connection.create_channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            senders.push(Sender::new(lane, channel, connection.status(), &self.link, &self.config));
+            senders.push(Sender::open(lane, &connection, &self.link, &self.config).await?);
         }
         self.link.up(connection.status().clone());
         tracing::info!(queue = self.broker.queue, "connected to the broker, to publish");
@@ -209,7 +206,7 @@ impl Connector {
 }
 
 impl Session {
-    /// Publishes until the first channel is of no more use; `None`: until `stop`.
+    /// Publishes until the connection is of no more use; `None`: until `stop`.
     async fn run(self, stop: &CancellationToken) -> Option<SendError> {
         let mut sending = JoinSet::new();
         for sender in self.senders {

@@ -44,8 +44,16 @@ impl Cluster {
 
     /// Which nodes have a copy of a queue.
     pub fn members(&self, queue: &str) -> Vec<usize> {
-        let members = self.of_queue(queue, "members");
-        (0..self.nodes.len()).filter(|index| members.contains(&self.nodes[*index].name())).collect()
+        self.named_in(&self.of_queue(queue, "members"))
+    }
+
+    /// Those of them that are there.
+    pub fn online(&self, queue: &str) -> Vec<usize> {
+        self.named_in(&self.of_queue(queue, "online"))
+    }
+
+    fn named_in(&self, names: &str) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|index| names.contains(&self.nodes[*index].name())).collect()
     }
 
     fn of_queue(&self, queue: &str, what: &str) -> String {
