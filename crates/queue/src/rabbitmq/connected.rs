@@ -75,7 +75,7 @@ impl Connected {
     /// Everything up to `position` is done.
     pub(super) async fn ack(&mut self, position: u64) -> Result<(), BrokerError> {
         for ack in self.unacked.done(position) {
-            self.session.ack(ack.channel, ack.tag, ack.multiple).await?;
+            self.session.ack_channel(ack.channel).ack(ack.tag, ack.multiple).await?;
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Connected {
                 tracing::warn!(to = moved.to, reason = moved.reason, "a message is taken out of the way");
                 let of = Origin { channel, tag };
                 self.unacked.hold(of);
-                self.moves.push(of, moved, Box::pin(self.session.ack(channel, tag, false)));
+                self.moves.push(of, moved, self.session.ack_channel(channel));
             }
         }
     }

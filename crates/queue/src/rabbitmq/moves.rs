@@ -6,15 +6,11 @@
 
 use super::isolation::Move;
 use super::mover::Mover;
-use super::session::BrokerError;
+use super::session::{AckChannel, BrokerError};
 use super::task::Task;
 use std::collections::VecDeque;
 use std::future::pending;
-use std::pin::Pin;
 use tokio::time::Instant;
-
-/// Acknowledges the message that was moved.
-pub(super) type Acknowledge = Pin<Box<dyn Future<Output = Result<(), BrokerError>> + Send>>;
 
 pub(super) struct Moves {
     mover: Mover,
@@ -25,7 +21,7 @@ pub(super) struct Moves {
 struct Waiting {
     of: Origin,
     moved: Move,
-    acknowledge: Acknowledge,
+    channel: AckChannel,
 }
 
 struct Current {
@@ -46,8 +42,8 @@ impl Moves {
         Self { mover, waiting: VecDeque::new(), current: None }
     }
 
-    pub(super) fn push(&mut self, of: Origin, moved: Move, acknowledge: Acknowledge) {
-        self.waiting.push_back(Waiting { of, moved, acknowledge });
+    pub(super) fn push(&mut self, of: Origin, moved: Move, channel: AckChannel) {
+        self.waiting.push_back(Waiting { of, moved, channel });
         self.begin();
     }
 
@@ -68,12 +64,12 @@ impl Moves {
 
     fn begin(&mut self) {
         if self.current.is_none()
-            && let Some(Waiting { of, moved, acknowledge }) = self.waiting.pop_front()
+            && let Some(Waiting { of, moved, channel }) = self.waiting.pop_front()
         {
             let mover = self.mover.clone();
-            let task = Task::spawn(async {
+            let task = Task::spawn(async move {
                 mover.publish(moved).await;
-                acknowledge.await
+                channel.ack(of.tag, false).await
             });
             self.current = Some(Current { of, task, since: Instant::now() });
         }

@@ -148,20 +148,9 @@ impl Session {
         }
     }
 
-    /// Acknowledges a message, with all before it on the channel if `multiple`.
-    pub(super) fn ack(
-        &self,
-        channel: usize,
-        tag: u64,
-        multiple: bool,
-    ) -> impl Future<Output = Result<(), BrokerError>> + Send + use<> {
-        let channel = self.channels.get(channel).cloned();
-        async move {
-            match channel {
-                Some(channel) => Ok(channel.basic_ack(tag, BasicAckOptions { multiple }).await?),
-                None => Ok(()),
-            }
-        }
+    /// To acknowledge what came on a channel.
+    pub(super) fn ack_channel(&self, channel: usize) -> AckChannel {
+        AckChannel(self.channels.get(channel).cloned())
     }
 
     /// The channel of what is taken alone.
@@ -191,6 +180,19 @@ impl Session {
                 properties: delivery.properties,
                 is_alone: channel == self.alone(),
             },
+        }
+    }
+}
+
+/// Where messages are acknowledged: on the channel that they came on, if there is one of that number.
+pub(super) struct AckChannel(Option<Channel>);
+
+impl AckChannel {
+    /// Acknowledges a message, with all before it on the channel if `multiple`.
+    pub(super) async fn ack(self, tag: u64, multiple: bool) -> Result<(), BrokerError> {
+        match self.0 {
+            Some(channel) => Ok(channel.basic_ack(tag, BasicAckOptions { multiple }).await?),
+            None => Ok(()),
         }
     }
 }

@@ -56,9 +56,13 @@ impl Cluster {
         (0..self.nodes.len()).filter(|index| names.contains(&self.nodes[*index].name())).collect()
     }
 
+    /// Runs `rabbitmqctl` against a node that runs.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        self.nodes.iter().find(|node| node.is_running()).unwrap().ctl(arguments)
+    }
+
     fn of_queue(&self, queue: &str, what: &str) -> String {
-        let node = self.nodes.iter().find(|node| node.is_running()).unwrap();
-        let queues = node.ctl(&["list_queues", "--no-table-headers", "name", what]);
+        let queues = self.ctl(&["list_queues", "--no-table-headers", "name", what]);
         let prefix = format!("{queue}\t");
         let line = queues.lines().find_map(|line| line.strip_prefix(&prefix));
         line.unwrap_or_else(|| panic!("no queue {queue}: {queues}")).to_owned()
