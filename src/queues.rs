@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ingest::CommitObservations;
-use queue::rabbitmq::config::ClientIdentity;
 use queue::rabbitmq::{
-    Addresses, BrokerConfig, ConsumeConfig, PublishConfig, Tls, open_consumer, open_publisher,
+    Addresses, BrokerConfig, ClientIdentity, ConsumeConfig, PublishConfig, Tls, open_consumer, open_publisher,
 };
 use queue::spool::{self, SpoolConfig};
 use queue::{Consumer, LogConfig, Publisher};
@@ -97,6 +96,7 @@ pub(crate) fn broker_config(config: &Config, instance: &str) -> anyhow::Result<B
     let queue = &config.queue;
     let url = config.queue_url().context("url")?;
     let folder = config.folder();
+    let addresses = Addresses::parse(url.expose()).context("url")?;
     let identity = match (&queue.client_certificate_file, &queue.client_key) {
         (Some(certificate), Some(key)) => Some(ClientIdentity {
             certificate: read(&folder.join(certificate)).context("client_certificate_file")?,
@@ -108,9 +108,15 @@ pub(crate) fn broker_config(config: &Config, instance: &str) -> anyhow::Result<B
         Some(file) => Some(read(&folder.join(file)).context("ca_file")?),
         None => None,
     };
+    let is_for_tls = ca.is_some() || identity.is_some();
+    anyhow::ensure!(
+        addresses.use_tls() || !is_for_tls,
+        "url: no address begins with amqps://, so nothing would be encrypted; write amqps://, or leave out \
+         ca_file, client_certificate_file and client_key"
+    );
     Ok(BrokerConfig {
-        addresses: Addresses::parse(url.expose()).context("url")?,
-        tls: Tls { ca, identity },
+        addresses,
+        tls: Tls::new(ca, identity)?,
         queue: queue.name.clone(),
         lanes: queue.lanes,
         connection_name: format!("tillwatch {instance}"),
@@ -135,8 +141,8 @@ fn publish_config(config: &Config) -> PublishConfig {
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! everything acknowledged is stored, counted once. How long it took to recover is printed.
 
 mod broker;
+mod cluster;
 mod parts;
 mod services;
 mod spool;

@@ -72,3 +72,32 @@ fn check_reads_what_the_store_is_reached_with() {
     assert_eq!(code, Some(1));
     assert!(text.contains("[store]: ca_file: no PEM certificates can be read from it"), "{text}");
 }
+
+#[test]
+fn what_is_wrong_with_the_certificates_for_the_broker_is_found_before_a_deploy_and_at_the_start() {
+    let queue = "[queue]\nkind = \"rabbitmq\"\nurl = { env = \"AMQP_URL\" }\nca_file = \"ca.pem\"\n";
+    let installation = Installation::new(queue);
+    let run = |command: &str, url: &str| {
+        let mut command = installation.command(&[command]);
+        command.env("TILLWATCH_ADMIN__LISTEN", "127.0.0.1:0").env("AMQP_URL", url);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let url = "amqps://tillwatch:s3cret@127.0.0.1:1/%2f";
+    let text = run("check", url);
+    assert!(text.contains("queue.ca_file: cannot read") && text.contains("ca.pem"), "{text}");
+    let file = installation.path("ca.pem");
+    std::fs::write(&file, "garbage").unwrap();
+    for command in ["check", "ingest", "process"] {
+        let text = run(command, url);
+        assert!(
+            text.contains("ca_file: there is no certificate in it; it must hold PEM"),
+            "{command}: {text}"
+        );
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    std::fs::write(&file, testing::certificates::Authority::new("ours").pem()).unwrap();
+    let text = run("check", &url.replace("amqps", "amqp"));
+    assert!(text.contains("queue.url: no address begins with amqps://"), "{text}");
+}

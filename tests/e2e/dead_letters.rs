@@ -81,7 +81,10 @@ async fn dead_letters_are_seen_sent_again_and_dropped_with_a_trace() {
     broker.bury_all("came back 3 times alone without being stored").await;
 
     let listed = broker.says(&["list"]);
-    assert!(listed.contains("dead letters:") && listed.contains("of shop: came back 3 times alone"), "{listed}");
+    assert!(
+        listed.contains("dead letters:") && listed.contains("of shop: came back 3 times alone"),
+        "{listed}"
+    );
     let lines = broker.says(&["list", "--json", "--source", "shop"]);
     let ids: Vec<String> = lines
         .lines()
@@ -104,7 +107,8 @@ async fn dead_letters_are_seen_sent_again_and_dropped_with_a_trace() {
     let _engine = installation.start("engine run", &[]);
     eventually("the tables are there", async || broker.tillwatch(&["migrate"]).status.success()).await;
     assert!(broker.says(&["drop", &ids[3], "--reason", "a test"]).starts_with("1 dead letters dropped"));
-    let parked = "SELECT count() FROM tillwatch.parked_webhooks WHERE reason = 'dropped' AND detail LIKE 'a test%'";
+    let parked =
+        "SELECT count() FROM tillwatch.parked_webhooks WHERE reason = 'dropped' AND detail LIKE 'a test%'";
     assert_eq!(number(installation, parked).await, 1);
 
     assert!(broker.says(&["requeue", &ids[0]]).starts_with("1 dead letters requeued"));

@@ -10,8 +10,8 @@
 
 mod chaos;
 mod check;
-mod dead_letters;
 mod completeness;
+mod dead_letters;
 mod demo;
 mod harness;
 mod metrics;

@@ -21,6 +21,8 @@ mod spooling;
 mod tls;
 #[path = "rabbitmq/topology.rs"]
 mod topology;
+#[path = "rabbitmq/traffic.rs"]
+mod traffic;
 #[path = "rabbitmq/trouble.rs"]
 mod trouble;
 
@@ -55,6 +57,7 @@ on_one_node!(consuming:
     consuming::a_position_that_was_not_received_cannot_be_acknowledged,
     consuming::two_consumers_share_the_work,
     consuming::a_flood_in_one_lane_leaves_the_other_its_share_of_the_next_batch,
+    consuming::a_backlog_in_one_lane_is_no_queue_for_the_other,
     consuming::a_small_prefetch_is_handed_out_at_once_and_acknowledging_brings_more,
     consuming::a_record_that_ends_every_consumer_is_found_in_its_frame_rests_and_is_dead_and_all_others_are_stored,
 );

@@ -1,74 +1,56 @@
-//! Certificates of an authority of our own, made by the `openssl` command.
+//! Certificates for tests: authorities that nobody else knows, and what they issue.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
-/// An authority; its files are in a folder of whoever made it.
-#[derive(Debug)]
-pub struct Authority {
-    folder: PathBuf,
-    name: String,
-}
+/// An authority of its own.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// A certificate and its key, PEM.
+/// A certificate and its key, both PEM.
 #[derive(Clone, Debug)]
-pub struct Certificate {
-    /// File of the certificate.
-    pub certificate: PathBuf,
-    /// File of its private key.
-    pub key: PathBuf,
+pub struct Certified {
+    /// The certificate.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
 }
 
 impl Authority {
-    /// Makes one, good for two days.
-    pub fn new(folder: &Path, name: &str) -> Self {
-        let authority = Self { folder: folder.to_owned(), name: name.to_owned() };
-        let Certificate { certificate, key } = authority.files(name);
-        let subject = format!("/CN={name}");
-        openssl(&["req", "-x509", "-days", "2", "-subj", &subject, "-out", path(&certificate)], &key);
-        authority
+    /// A new one: two of the same name do not believe each other.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// File of the authority's own certificate.
-    pub fn certificate(&self) -> PathBuf {
-        self.files(&self.name).certificate
+    /// Its own certificate, PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
     }
 
-    /// A certificate for `name`, who is reached at `host` (`DNS:localhost`, `IP:127.0.0.1`).
-    pub fn issue(&self, name: &str, host: &str) -> Certificate {
-        let issued = self.files(name);
-        let request = self.folder.join(format!("{name}.csr"));
-        let extensions = self.folder.join(format!("{name}.ext"));
-        std::fs::write(&extensions, format!("subjectAltName={host}")).unwrap();
-        let subject = format!("/CN={name}");
-        openssl(&["req", "-subj", &subject, "-out", path(&request)], &issued.key);
-        let own = self.files(&self.name);
-        let mut sign = Command::new("openssl");
-        sign.args(["x509", "-req", "-days", "2", "-CAcreateserial", "-in", path(&request)]);
-        sign.args(["-CA", path(&own.certificate), "-CAkey", path(&own.key)]);
-        run(sign.args(["-extfile", path(&extensions), "-out", path(&issued.certificate)]));
-        issued
+    /// A certificate for host names or addresses.
+    pub fn issue(&self, names: &[&str]) -> Certified {
+        self.sign(&params(names))
     }
 
-    fn files(&self, name: &str) -> Certificate {
-        let file = |ending: &str| self.folder.join(format!("{name}.{ending}"));
-        Certificate { certificate: file("pem"), key: file("key") }
+    /// The same, which was good until the end of 2019.
+    pub fn issue_expired(&self, names: &[&str]) -> Certified {
+        let mut params = params(names);
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(2019, 12, 31);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Certified {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Certified { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 }
 
-/// With a new key.
-fn openssl(arguments: &[&str], key: &Path) {
-    let mut command = Command::new("openssl");
-    command.args(arguments).args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-    run(command.args(["-keyout", path(key)]));
-}
-
-fn run(command: &mut Command) {
-    let output =
-        command.output().unwrap_or_else(|error| panic!("openssl: {error}; `make tools` installs it"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
+fn params(names: &[&str]) -> CertificateParams {
+    let mut params =
+        CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("nobody"));
+    params
 }

@@ -8,7 +8,7 @@ use runtime::SystemClock;
 use simulator::ledger::Ledger;
 use simulator::load::{LoadConfig, LoadError, LoadReport, Pace, run};
 use testing::proxy::Proxy;
-use testing::rabbitmq::Node;
+use testing::rabbitmq::{Cluster, Node};
 use testing::{eventually, free_port};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,11 +25,12 @@ const BEFORE: u64 = 200;
 const LANES: u16 = 2;
 
 /// Every part in a process of its own, and proxies where connections are broken.
-pub(crate) struct Parts {
+pub(crate) struct Parts<Broker = Node> {
     pub(crate) installation: Installation,
-    pub(crate) node: Node,
-    /// Between ingest and processors on one side and the broker on the other.
+    pub(crate) node: Broker,
+    /// Between ingest and processors on one side and a broker of one node on the other.
     pub(crate) to_broker: Proxy,
+    amqp_url: String,
     /// Between processors and ClickHouse.
     pub(crate) to_store: Proxy,
     pub(crate) engine: Option<Server>,
@@ -45,6 +46,24 @@ pub(crate) struct Load {
     running: JoinHandle<Result<LoadReport, LoadError>>,
 }
 
+/// What the parts need to know of a broker.
+pub(crate) trait Broker {
+    /// Runs `rabbitmqctl`.
+    fn ctl(&self, arguments: &[&str]) -> String;
+}
+
+impl Broker for Node {
+    fn ctl(&self, arguments: &[&str]) -> String {
+        Self::ctl(self, arguments)
+    }
+}
+
+impl Broker for Cluster {
+    fn ctl(&self, arguments: &[&str]) -> String {
+        Self::ctl(self, arguments)
+    }
+}
+
 impl Parts {
     pub(crate) async fn start() -> Self {
         Self::start_with("").await
@@ -52,12 +71,28 @@ impl Parts {
 
     /// The same with more in `[queue]`.
     pub(crate) async fn start_with(queue: &str) -> Self {
+        let node = Node::start();
+        let to_broker = Proxy::to(node.port()).await;
+        let amqp_url = format!("amqp://guest:guest@127.0.0.1:{}/%2f?heartbeat=2", to_broker.port());
+        Self::start_before(node, to_broker, amqp_url, queue).await
+    }
+}
+
+impl Parts<Cluster> {
+    pub(crate) async fn start_on_cluster() -> Self {
+        let cluster = Cluster::start();
+        let to_broker = Proxy::to(cluster.nodes()[0].port()).await;
+        let amqp_url = cluster.urls("guest:guest");
+        Self::start_before(cluster, to_broker, amqp_url, "").await
+    }
+}
+
+impl<B: Broker> Parts<B> {
+    async fn start_before(node: B, to_broker: Proxy, amqp_url: String, queue: &str) -> Self {
         let installation = Installation::new(&format!(
             "[queue]\nkind = \"rabbitmq\"\nurl = {{ env = \"AMQP_URL\" }}\nlanes = {LANES}\n{queue}\n\
              [processor]\nlinger_ms = 100\nretry_delay_ms_max = 1000\n"
         ));
-        let node = Node::start();
-        let to_broker = Proxy::to(node.port()).await;
         let to_store = Proxy::to(installation.clickhouse).await;
         let engine = installation.start("engine run", &[]);
         let board = installation.start("board", &[]);
@@ -65,6 +100,7 @@ impl Parts {
             installation,
             node,
             to_broker,
+            amqp_url,
             to_store,
             engine: Some(engine),
             ingest: None,
@@ -100,7 +136,7 @@ impl Parts {
 
     fn with_ingest_env(&self, start: impl FnOnce(&[(&str, &str)]) -> Server) -> Server {
         start(&[
-            ("AMQP_URL", &self.amqp_url()),
+            ("AMQP_URL", &self.amqp_url),
             ("TILLWATCH_ADMIN__LISTEN", &format!("127.0.0.1:{}", self.ingest_admin)),
             ("TILLWATCH_INGEST__PUBLISH_TIMEOUT_MS", "2000"),
             // Between two heartbeats the queues are empty.
@@ -112,16 +148,12 @@ impl Parts {
         let admin = format!("127.0.0.1:{}", free_port());
         let store = format!("http://127.0.0.1:{}", self.to_store.port());
         let env = [
-            ("AMQP_URL", &*self.amqp_url()),
+            ("AMQP_URL", &*self.amqp_url),
             ("TILLWATCH_ADMIN__LISTEN", &admin),
             ("TILLWATCH_STORE__KIND", "clickhouse"),
             ("TILLWATCH_STORE__URL", &store),
         ];
         self.processors.push(self.installation.start("process", &env));
-    }
-
-    fn amqp_url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f?heartbeat=2", self.to_broker.port())
     }
 
     /// Starts a load and returns when it is well under way.
@@ -150,6 +182,21 @@ impl Parts {
         let (mended, before) = (Instant::now(), self.confirmed().await);
         eventually(what, async || self.confirmed().await > before).await;
         eprintln!("{what}: the broker confirms again after {} ms", mended.elapsed().as_millis());
+    }
+
+    /// Waits until webhooks are refused and none is accepted, for a while.
+    pub(crate) async fn refuses(&self, what: &str) {
+        let before = self.refused().await;
+        eventually(what, async || self.refused().await > before).await;
+        let (refused, accepted) = (self.refused().await, self.accepted().await);
+        eventually(what, async || self.refused().await > refused + 2).await;
+        assert_eq!(self.accepted().await, accepted, "{what}: a webhook was acknowledged");
+    }
+
+    /// Webhooks answered otherwise than 200 since ingest started.
+    pub(crate) async fn refused(&self) -> u64 {
+        let all = self.sum("tillwatch_ingest_requests_total{", "").await;
+        all - self.accepted().await
     }
 
     /// The load ends, and all that was ever acknowledged is stored once.

@@ -1,9 +1,10 @@
 //! Settings of publisher and consumer, and the checks that need no broker.
 
-use lapin::tcp::OwnedTLSConfig;
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use std::fmt;
 use std::time::Duration;
+
+use super::tls::Tls;
 
 /// How often a dead peer is looked for where the address does not say (`?heartbeat=`): half-open connections are
 /// found after twice this.
@@ -91,24 +92,6 @@ pub struct AddressError {
     reason: String,
 }
 
-/// What `amqps` needs beside the system's certificate authorities. The key is never shown.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// Certificate authorities, PEM.
-    pub ca: Option<String>,
-    /// Our certificate and its key, PEM.
-    pub identity: Option<ClientIdentity>,
-}
-
-/// Who we are, where the broker asks for a certificate.
-#[derive(Clone)]
-pub struct ClientIdentity {
-    /// The certificate and those between it and the authority, PEM.
-    pub certificate: String,
-    /// Its private key, PEM.
-    pub key: String,
-}
-
 impl Addresses {
     /// One or more addresses, separated by commas or white space.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
@@ -126,6 +109,11 @@ impl Addresses {
         Ok(Self(addresses))
     }
 
+    /// Whether one of them is `amqps`.
+    pub fn use_tls(&self) -> bool {
+        self.0.iter().any(|address| address.scheme == AMQPScheme::AMQPS)
+    }
+
     pub(super) fn as_slice(&self) -> &[AMQPUri] {
         &self.0
     }
@@ -140,33 +128,6 @@ impl fmt::Debug for Addresses {
 /// Host and port: what of an address may be shown.
 pub(super) fn node(address: &AMQPUri) -> String {
     format!("{}:{}", address.authority.host, address.authority.port)
-}
-
-impl Tls {
-    pub(super) fn to_lapin(&self) -> OwnedTLSConfig {
-        OwnedTLSConfig {
-            identity: self.identity.as_ref().map(|identity| lapin::tcp::OwnedIdentity::PKCS8 {
-                pem: identity.certificate.clone().into_bytes(),
-                key: identity.key.clone().into_bytes(),
-            }),
-            cert_chain: self.ca.clone(),
-        }
-    }
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls")
-            .field("ca", &self.ca.is_some())
-            .field("identity", &self.identity.is_some())
-            .finish()
-    }
-}
-
-impl fmt::Debug for ClientIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientIdentity")
-    }
 }
 
 #[cfg(test)]

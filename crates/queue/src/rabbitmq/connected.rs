@@ -1,18 +1,22 @@
 //! What a consumer holds as long as one connection lasts: what was not acknowledged on it is delivered again on the next.
 
 use super::inbox::Inbox;
-use super::isolation::{Fate, Move};
+use super::isolation::Fate;
 use super::mover::Mover;
+use super::moves::{Moves, Origin};
 use super::session::{BrokerError, Message, Session};
+use super::task::Task;
 use super::topology::Topology;
-use super::unacked::{Ack, Unacked};
+use super::unacked::Unacked;
 use crate::{Batch, BatchLimits, Delivery, Position};
 use bytes::Bytes;
 use lapin::message::Delivery as Delivered;
 use std::future::pending;
 use std::time::Duration;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
+
+/// How long the lanes wait for what came back alone and is taken out of the way; a broker may take nothing for hours.
+const MOVED_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Connected {
@@ -24,15 +28,9 @@ pub(super) struct Connected {
     alone: Option<(u64, Vec<Bytes>)>,
     /// What must not be interrupted.
     work: Option<Task<Done>>,
-    /// Messages on their way to another queue. They stay unacknowledged until that has them.
-    moves: JoinSet<Result<Ack, BrokerError>>,
-    /// Until when nothing else is done than to wait for a message on its way.
-    moving_until: Option<Instant>,
+    /// What is taken out of the way, while the rest goes on.
+    moves: Moves,
 }
-
-/// A message that is taken out of the way is waited for: should the next end this process, it would come back too. But a
-/// broker in need takes nothing in for long, and goes on delivering.
-const MOVED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What came back alone is taken before the lanes are: nothing else then comes back with it, should it end this process
 /// too.
@@ -46,18 +44,22 @@ enum Phase {
     Open,
 }
 
-/// A task that is aborted when dropped.
-#[derive(Debug)]
-pub(super) struct Task<T>(JoinHandle<Result<T, BrokerError>>);
-
 #[derive(Debug)]
 enum Done {
     Got(Option<Box<Delivered>>),
     Consuming(Vec<lapin::Consumer>),
 }
 
+/// What has changed.
+enum News {
+    Moved(Origin),
+    Done(Done),
+    Delivered(Box<Message>),
+    Due,
+}
+
 impl Connected {
-    pub(super) fn new(session: Session) -> Self {
+    pub(super) fn new(session: Session, mover: Mover) -> Self {
         let channels = session.channels();
         Self {
             session,
@@ -66,15 +68,14 @@ impl Connected {
             unacked: Unacked::new(channels),
             alone: None,
             work: None,
-            moves: JoinSet::new(),
-            moving_until: None,
+            moves: Moves::new(mover),
         }
     }
 
     /// Everything up to `position` is done.
     pub(super) async fn ack(&mut self, position: u64) -> Result<(), BrokerError> {
         for ack in self.unacked.done(position) {
-            self.session.ack(ack).await?;
+            self.session.ack_channel(ack.channel).ack(ack.tag, ack.multiple).await?;
         }
         Ok(())
     }
@@ -113,41 +114,46 @@ impl Connected {
         &mut self,
         limits: &BatchLimits,
         topology: &Topology,
-        mover: &Mover,
     ) -> Result<(), BrokerError> {
-        if let Some(until) = self.moving_until {
-            tokio::select! {
-                moved = moved(&mut self.moves, &mut self.unacked) => moved?,
-                () = sleep_until(until) => {
-                    tracing::warn!("the broker takes nothing in; what it delivers is processed meanwhile");
-                }
-            }
-            self.moving_until = None;
-            return Ok(());
+        let is_waiting = self.is_waiting_for_an_ack();
+        if !is_waiting {
+            self.begin_work();
         }
-        let message = if let Some(work) = &mut self.work {
-            let done = work.result().await?;
-            self.work = None;
-            self.finish(done)
-        } else if self.is_waiting_for_an_ack() {
-            return moved(&mut self.moves, &mut self.unacked).await;
-        } else {
-            self.next(limits).await?
+        let is_open = self.phase == Phase::Open && !is_waiting;
+        let due = if is_waiting { None } else { self.due(limits) };
+        let news = tokio::select! {
+            biased;
+            moved = self.moves.next() => News::Moved(moved?),
+            done = result(&mut self.work), if self.work.is_some() => News::Done(done?),
+            message = self.session.next(), if is_open => News::Delivered(Box::new(message?)),
+            () = until(due), if due.is_some() => News::Due,
         };
-        if let Some(message) = message {
-            let Message { channel, tag, delivered } = message;
-            match delivered.fate(topology) {
-                Fate::Process(records) if channel == self.session.alone() => {
-                    self.alone = Some((tag, records));
-                }
-                Fate::Process(records) => self.inbox.push(channel, tag, records),
-                Fate::Move(moved) => {
-                    tracing::warn!(to = moved.to, reason = moved.reason, "a message is taken out of the way");
-                    self.take_away(channel, tag, moved, mover.clone());
+        match news {
+            News::Moved(of) => self.unacked.release(of),
+            News::Done(done) => {
+                self.work = None;
+                if let Some(message) = self.finish(done) {
+                    self.take_in(message, topology);
                 }
             }
+            News::Delivered(message) => self.take_in(*message, topology),
+            News::Due => {}
         }
         Ok(())
+    }
+
+    fn take_in(&mut self, message: Message, topology: &Topology) {
+        let Message { channel, tag, delivered } = message;
+        match delivered.fate(topology) {
+            Fate::Process(records) if channel == self.session.alone() => self.alone = Some((tag, records)),
+            Fate::Process(records) => self.inbox.push(channel, tag, records),
+            Fate::Move(moved) => {
+                tracing::warn!(to = moved.to, reason = moved.reason, "a message is taken out of the way");
+                let of = Origin { channel, tag };
+                self.unacked.hold(of);
+                self.moves.push(of, moved, self.session.ack_channel(channel));
+            }
+        }
     }
 
     fn finish(&mut self, done: Done) -> Option<Message> {
@@ -167,54 +173,44 @@ impl Connected {
         }
     }
 
-    async fn next(&mut self, limits: &BatchLimits) -> Result<Option<Message>, BrokerError> {
+    /// What leads to the next phase, if it is not under way.
+    fn begin_work(&mut self) {
+        if self.work.is_some() {
+            return;
+        }
+        if let Phase::CameBack = self.phase
+            && let Some(since) = self.moves.since()
+        {
+            if since + MOVED_WITHIN > Instant::now() {
+                return;
+            }
+            self.phase = Phase::Clean;
+        }
         match self.phase {
             Phase::CameBack => {
                 let got = self.session.get_alone();
                 self.work = Some(Task::spawn(async { Ok(Done::Got(got.await?.map(Box::new))) }));
-                Ok(None)
             }
             Phase::Clean => {
                 let consuming = self.session.consume();
                 self.work = Some(Task::spawn(async { Ok(Done::Consuming(consuming.await?)) }));
-                Ok(None)
             }
-            Phase::Open => {
-                let since = self.inbox.since();
-                let due = async {
-                    match since {
-                        Some(since) => sleep_until(since + limits.linger).await,
-                        None => pending().await,
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    message = self.session.next() => message.map(Some),
-                    () = due => Ok(None),
-                    moved = moved(&mut self.moves, &mut self.unacked) => moved.map(|()| None),
-                }
-            }
+            Phase::Open => {}
         }
     }
 
-    fn take_away(&mut self, channel: usize, tag: u64, moved: Move, mover: Mover) {
-        if self.moves.is_empty() {
-            self.moving_until = Some(Instant::now() + MOVED_WITHIN);
+    /// When to look again, if nothing comes.
+    fn due(&self, limits: &BatchLimits) -> Option<Instant> {
+        match self.phase {
+            Phase::CameBack => self.moves.since().map(|since| since + MOVED_WITHIN),
+            Phase::Clean => None,
+            Phase::Open => self.inbox.since().map(|since| since + limits.linger),
         }
-        self.unacked.moving(channel, tag);
-        let ack = Ack { channel, tag, multiple: false };
-        let acked = self.session.ack(ack);
-        self.moves.spawn(async move {
-            mover.publish(moved).await?;
-            acked.await?;
-            Ok(ack)
-        });
     }
 
     /// What is taken alone waits for all else, and all else for it.
     fn is_waiting_for_an_ack(&self) -> bool {
-        self.unacked.of_channel(self.session.alone()) > 0
-            || (self.alone.is_some() && !self.unacked.is_empty())
+        self.unacked.in_hands(self.session.alone()) > 0 || (self.alone.is_some() && !self.unacked.is_empty())
     }
 
     /// A batch is due when it is full, when its first record has waited long enough, and when half of what the broker
@@ -232,43 +228,18 @@ impl Connected {
     }
 }
 
-/// Returns when a message was moved, or could not be.
-async fn moved(
-    moves: &mut JoinSet<Result<Ack, BrokerError>>,
-    unacked: &mut Unacked,
-) -> Result<(), BrokerError> {
-    let Some(ended) = moves.join_next().await else { return pending().await };
-    let Ack { channel, tag, .. } = unwrapped(ended)?;
-    unacked.moved(channel, tag);
-    Ok(())
-}
-
-/// A panic goes on here.
-fn unwrapped<T>(ended: Result<Result<T, BrokerError>, JoinError>) -> Result<T, BrokerError> {
-    match ended {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(lapin::Error::from(std::io::Error::other(error)).into()),
-        },
+/// What comes of work that there is.
+async fn result(work: &mut Option<Task<Done>>) -> Result<Done, BrokerError> {
+    match work {
+        Some(work) => work.result().await,
+        None => pending().await,
     }
 }
 
-impl<T: Send + 'static> Task<T> {
-    #[expect(clippy::disallowed_methods, reason = "it ends with the consumer, which the lifecycle waits for")]
-    pub(super) fn spawn(work: impl Future<Output = Result<T, BrokerError>> + Send + 'static) -> Self {
-        Self(tokio::spawn(work))
-    }
-
-    /// Waits for it; only once.
-    pub(super) async fn result(&mut self) -> Result<T, BrokerError> {
-        unwrapped((&mut self.0).await)
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
     }
 }
 

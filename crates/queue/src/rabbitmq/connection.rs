@@ -2,14 +2,15 @@
 //! knows what of his was not confirmed, and makes another.
 
 use lapin::types::ShortString;
-use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionBuilder, ConnectionProperties, ErrorKind, runtime};
+use lapin::{Connection, ConnectionBuilder, ConnectionProperties, runtime};
 use rand::seq::SliceRandom as _;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
 use super::config::{BrokerConfig, node};
+use super::tls;
 
 /// A broker that does not say farewell is left without.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
@@ -27,16 +28,16 @@ pub enum ConnectError {
         #[source]
         source: lapin::Error,
     },
-    /// One of the two does not trust the other.
-    #[error("the broker at {node} cannot be reached: {advice}")]
-    Untrusted {
+    /// Certificates: one side does not accept the other's, or one side does not speak TLS.
+    #[error("the broker at {node} is not reached over TLS: {problem}")]
+    Tls {
         /// Host and port.
         node: String,
-        /// What to look at.
-        advice: &'static str,
+        /// What is wrong, and how to mend it.
+        problem: &'static str,
         /// What went wrong.
         #[source]
-        source: lapin::Error,
+        source: Arc<io::Error>,
     },
     /// No answer.
     #[error("the broker at {node} did not answer within {} ms", .within.as_millis())]
@@ -68,29 +69,16 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Conn
         };
         last = Some(match timeout(config.connect_timeout, connecting).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(source)) => failed(address, node, source),
+            Ok(Err(source)) => match tls::problem(&source) {
+                Some((problem, source)) => ConnectError::Tls { node, problem, source },
+                None => ConnectError::Broker { node, source },
+            },
             Err(_) => ConnectError::TimedOut { node, within: config.connect_timeout },
         });
     }
     // `Addresses` holds at least one.
     Err(last
         .unwrap_or_else(|| ConnectError::TimedOut { node: String::new(), within: config.connect_timeout }))
-}
-
-/// What the TLS library says is for who knows certificates; the advice is for who has a configuration.
-fn failed(address: &AMQPUri, node: String, source: lapin::Error) -> ConnectError {
-    let said = source.to_string();
-    // The alert that says why may be overtaken by the end of the connection.
-    let is_cut = address.scheme == AMQPScheme::AMQPS
-        && matches!(source.kind(), ErrorKind::IOError(error) if error.kind() == io::ErrorKind::ConnectionReset);
-    let advice = if said.contains("invalid peer certificate") {
-        "its certificate is not trusted, or not for this host: queue.ca_file names authorities beside the system's"
-    } else if is_cut || said.contains("fatal alert") {
-        "it does not accept our certificate, or demands one: queue.client_certificate_file and queue.client_key"
-    } else {
-        return ConnectError::Broker { node, source };
-    };
-    ConnectError::Untrusted { node, advice, source }
 }
 
 /// Takes leave of the broker; what goes wrong is of no consequence, since nothing is left to be sent.

@@ -2,9 +2,10 @@
 
 use super::backoff::Backoff;
 use super::config::{BrokerConfig, ConsumeConfig};
-use super::connected::{Connected, Task};
+use super::connected::Connected;
 use super::mover::Mover;
 use super::session::{BrokerError, Session};
+use super::task::Task;
 use super::topology::Topology;
 use crate::error::chain;
 use crate::{Batch, BatchLimits, ConsumeError, OpenError, Position};
@@ -55,11 +56,11 @@ pub async fn open_consumer_of(
         Err(BrokerError::Topology(error)) if error.is_for_good() => return Err(OpenError::Topology(error)),
         Err(error) => tracing::warn!(error = chain(&error), "the broker is away"),
     }
-    let broker = Arc::new(broker);
+    let (broker, topology) = (Arc::new(broker), Arc::new(topology));
     Ok(Consumer {
-        mover: Mover::new(Arc::clone(&broker)),
+        mover: Mover::new(Arc::clone(&broker), Arc::clone(&topology)),
         broker,
-        topology: Arc::new(topology),
+        topology,
         is_declared,
         config,
         backoff: Backoff::new(),
@@ -109,13 +110,14 @@ impl Consumer {
                     if let Some(batch) = connected.take(limits, &mut self.last_position) {
                         return Ok(batch);
                     }
-                    connected.progress(limits, &self.topology, &self.mover).await?;
+                    connected.progress(limits, &self.topology).await?;
                 }
                 Connection::Connecting(connecting) => {
                     let session = connecting.result().await?;
                     self.backoff.reset();
                     self.is_declared = true;
-                    self.connection = Connection::Connected(Box::new(Connected::new(session)));
+                    self.connection =
+                        Connection::Connected(Box::new(Connected::new(session, self.mover.clone())));
                 }
                 Connection::None => self.connection = Connection::Connecting(self.connect()),
             }

@@ -4,12 +4,11 @@
 //! |---|---|
 //! | `topology` | the queues and how they are declared |
 //! | `frame` | several records in one message |
-//! | `config`, `connection`, `backoff` | addresses, certificates, one connection, pauses between attempts |
+//! | `config`, `tls`, `connection`, `backoff` | addresses, certificates, one connection, pauses between attempts |
 //! | `publisher`, `lane`, `sender`, `link` | admission and framing, publishing and confirms, what is known of the broker |
-//! | `consumer`, `connected`, `session` | batches, over one connection after the other |
+//! | `consumer`, `connected`, `session`, `task` | batches, over one connection after the other |
 //! | `inbox`, `unacked` | turns between lanes; which messages an acknowledged position completes |
-//! | `isolation`, `mover` | what comes back too often: alone, at rest, dead |
-//! | `dead_letters` | what nobody could process, for the operator |
+//! | `isolation`, `moves`, `mover` | what comes back too often: alone, at rest, dead; taken there while consuming goes on |
 //!
 //! The invariants everything rests on:
 //!
@@ -32,15 +31,19 @@ pub mod isolation;
 mod lane;
 mod link;
 mod mover;
+mod moves;
 mod publisher;
 mod sender;
 mod session;
+mod task;
+pub mod tls;
 pub mod topology;
 mod unacked;
 
-pub use config::{Addresses, BrokerConfig, ConsumeConfig, PublishConfig, Tls};
+pub use config::{Addresses, BrokerConfig, ConsumeConfig, PublishConfig};
 pub use connection::ConnectError;
 pub use consumer::{Consumer, open_consumer, open_consumer_of};
 pub use link::BrokerStats;
 pub use publisher::{Publisher, open_publisher};
 pub use session::BrokerError;
+pub use tls::{ClientIdentity, Tls, TlsError};

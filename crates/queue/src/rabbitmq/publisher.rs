@@ -9,7 +9,6 @@ use super::sender::{SendError, Sender};
 use super::topology::{Topology, TopologyError};
 use crate::error::chain;
 use crate::{OpenError, PublishError};
-use lapin::options::ConfirmSelectOptions;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -169,7 +168,7 @@ struct Connector {
 
 /// A connection and what works on it.
 struct Session {
-    connection: lapin::Connection,
+    connection: Arc<lapin::Connection>,
     senders: Vec<Sender>,
 }
 
@@ -203,15 +202,14 @@ impl Connector {
     }
 
     async fn connect(&mut self) -> Result<Session, SessionError> {
-        let connection = connect(&self.broker, "publish").await?;
+        let connection = Arc::new(connect(&self.broker, "publish").await?);
         if !self.is_declared {
             self.topology.declare(&connection.create_channel().await?).await?;
             self.is_declared = true;
         }
         let mut senders = Vec::with_capacity(self.lanes.len());
         for lane in &self.lanes {
-            let channel = confirming(&connection).await?;
-            senders.push(Sender::new(lane, channel, connection.status(), &self.link, &self.config));
+            senders.push(Sender::open(lane, &connection, &self.link, &self.config).await?);
         }
         self.link.up(connection.status().clone());
         tracing::info!(queue = self.broker.queue, "connected to the broker, to publish");
@@ -225,35 +223,17 @@ impl Connector {
     }
 }
 
-/// A channel that confirms what is published on it.
-async fn confirming(connection: &lapin::Connection) -> Result<lapin::Channel, lapin::Error> {
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
-}
-
 impl Session {
-    /// Publishes until the connection, or what is declared over it, is of no more use; `None`: until `stop`.
+    /// Publishes until the connection is of no more use; `None`: until `stop`.
     async fn run(self, stop: &CancellationToken) -> Option<SendError> {
         let mut sending = JoinSet::new();
         for sender in self.senders {
             sending.spawn(sender.run());
         }
-        let ended = loop {
-            let ended = tokio::select! {
-                () = stop.cancelled() => break None,
-                Some(ended) = sending.join_next() => ended,
-            };
-            match ended {
-                Ok((sender, error @ SendError::Refusing(_))) => {
-                    tracing::warn!(error = chain(&error), "another channel is tried");
-                    match confirming(&self.connection).await {
-                        Ok(channel) => drop(sending.spawn(sender.over(channel).run())),
-                        Err(error) => break Some(error.into()),
-                    }
-                }
-                Ok((_, error)) => break Some(error),
-                Err(error) => break Some(SendError::Broker(std::io::Error::other(error).into())),
+        let ended = tokio::select! {
+            () = stop.cancelled() => None,
+            Some(ended) = sending.join_next() => {
+                Some(ended.unwrap_or_else(|error| SendError::Broker(std::io::Error::other(error).into())))
             }
         };
         // What they had not confirmed is back in the lanes before anything else is published.

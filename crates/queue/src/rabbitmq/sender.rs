@@ -1,5 +1,6 @@
-//! One channel: takes what waits in a lane, publishes it, and tells what the broker says.
+//! A lane on its way: takes what waits in a lane, publishes it, and tells what the broker says.
 
+use super::backoff::Backoff;
 use super::config::PublishConfig;
 use super::frame;
 use super::lane::{Lane, Message};
@@ -8,19 +9,22 @@ use crate::PublishError;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use lapin::options::BasicPublishOptions;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, ConnectionStatus};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// AMQP's delivery mode of a message that is written to disk.
 const PERSISTENT: u8 = 2;
 
-/// The channel is of no more use.
+/// A channel on which everything is refused for so long is given up for another.
+const REFUSED_MAX: Duration = Duration::from_millis(500);
+
+/// The connection is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     #[error("the connection to the broker ended")]
@@ -29,21 +33,14 @@ pub(super) enum SendError {
     Silent(Duration),
     #[error("the broker has no queue `{0}`")]
     Unroutable(Arc<str>),
-    /// A queue that is full refuses too; then another channel fares no better, and costs little.
-    #[error("the broker refuses everything for `{0}` on this channel")]
-    Refusing(Arc<str>),
 }
 
-/// A channel of 3.10 that is opened while a queue changes its leader asks the old one for ever, and refuses whatever is
-/// published: after so long without a confirm another is opened.
-const REFUSING_MAX: Duration = Duration::from_millis(500);
-
-/// What one channel works with.
+/// What works on one lane, over one channel after the other.
 #[derive(Debug)]
 pub(super) struct Sender {
     lane: Arc<Lane>,
+    connection: Arc<Connection>,
     channel: Channel,
-    connection: ConnectionStatus,
     link: Arc<Link>,
     unconfirmed_max: usize,
     frame_records_max: usize,
@@ -51,59 +48,95 @@ pub(super) struct Sender {
     silence_max: Duration,
 }
 
+/// Whether the broker refuses what is published.
+#[derive(Debug, Default)]
+struct Refusal {
+    /// The first refusal since something was taken, on whatever channel.
+    since: Option<Instant>,
+    /// Nothing was taken on the channel there is.
+    is_channel_new: bool,
+}
+
 /// Messages on their way, by number. Invariant: each of them is settled, or back in its lane when this is dropped.
 struct Unconfirmed {
     lane: Arc<Lane>,
     messages: BTreeMap<u64, Message>,
-    /// Since when everything is refused.
-    refused_since: Option<Instant>,
 }
 
 impl Sender {
-    pub(super) fn new(
+    pub(super) async fn open(
         lane: &Arc<Lane>,
-        channel: Channel,
-        connection: &ConnectionStatus,
+        connection: &Arc<Connection>,
         link: &Arc<Link>,
         config: &PublishConfig,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, lapin::Error> {
+        Ok(Self {
             lane: Arc::clone(lane),
-            channel,
-            connection: connection.clone(),
+            connection: Arc::clone(connection),
+            channel: open_channel(connection).await?,
             link: Arc::clone(link),
             unconfirmed_max: config.unconfirmed_max,
             frame_records_max: config.frame_records_max,
             silence_max: config.answer_timeout,
+        })
+    }
+
+    /// Publishes until the connection is of no more use; what is not confirmed by then is back in the lane.
+    pub(super) async fn run(mut self) -> SendError {
+        let (mut refusal, mut backoff) = (Refusal::default(), Backoff::new());
+        loop {
+            if let Err(error) = self.run_channel(&mut refusal).await {
+                return error;
+            }
+            if refusal.is_channel_new {
+                sleep(backoff.next()).await;
+            } else {
+                backoff.reset();
+            }
+            tracing::warn!(
+                queue = &*self.lane.queue,
+                "the broker refuses what is published: trying another channel"
+            );
+            match open_channel(&self.connection).await {
+                Ok(channel) => self.channel = channel,
+                Err(error) => return error.into(),
+            }
         }
     }
 
-    /// The same over another channel.
-    pub(super) fn over(self, channel: Channel) -> Self {
-        Self { channel, ..self }
-    }
-
-    /// Publishes until the channel is of no more use; what is not confirmed by then is back in the lane.
-    pub(super) async fn run(self) -> (Self, SendError) {
-        let error = self.send().await;
-        (self, error)
-    }
-
-    async fn send(&self) -> SendError {
-        let lane = Arc::clone(&self.lane);
-        let mut unconfirmed = Unconfirmed { lane, messages: BTreeMap::new(), refused_since: None };
+    /// Publishes until the channel is given up, and nothing is on its way.
+    ///
+    /// With RabbitMQ 3.10 a channel whose first message finds the node of the queue's leader dead refuses everything for good,
+    /// also when there is another leader. So what a new channel refuses is put back for the next one, for a while.
+    async fn run_channel(&self, refusal: &mut Refusal) -> Result<(), SendError> {
+        let mut unconfirmed = Unconfirmed { lane: Arc::clone(&self.lane), messages: BTreeMap::new() };
         let mut confirms = FuturesUnordered::new();
-        let mut number = 0;
+        let (mut number, mut is_given_up) = (0, false);
+        refusal.is_channel_new = true;
+        let opened = Instant::now();
         loop {
             let on_their_way = confirms.len();
+            if is_given_up && on_their_way == 0 {
+                return Ok(());
+            }
+            let takes_more = on_their_way < self.unconfirmed_max && !is_given_up;
             tokio::select! {
                 biased;
-                Some((number, confirmed)) = confirms.next(), if !confirms.is_empty() => {
-                    if let Err(error) = self.settle(&mut unconfirmed, number, confirmed) {
-                        return error;
+                Some((number, confirmed)) = confirms.next(), if on_their_way > 0 => {
+                    let confirmed = confirmed?;
+                    if is_refusal(&confirmed) {
+                        let since = *refusal.since.get_or_insert_with(Instant::now);
+                        if refusal.is_channel_new && since.elapsed() < self.silence_max / 2 {
+                            is_given_up = true;
+                            continue;
+                        }
+                        is_given_up |= since.max(opened).elapsed() >= REFUSED_MAX;
+                    } else {
+                        *refusal = Refusal::default();
                     }
+                    self.settle(&mut unconfirmed, number, &confirmed)?;
                 }
-                message = self.lane.next(self.records_min(on_their_way)), if on_their_way < self.unconfirmed_max => {
+                message = self.lane.next(self.records_min(on_their_way)), if takes_more => {
                     number += 1;
                     confirms.push(self.publish(number, message.body.clone(), message.is_frame));
                     unconfirmed.messages.insert(number, message);
@@ -130,7 +163,7 @@ impl Sender {
             match timeout(self.silence_max, &mut confirmed).await {
                 Ok(confirmed) => return (number, confirmed.map_err(SendError::from)),
                 // It said that it takes nothing for now: another connection would fare no better.
-                Err(_) if self.connection.blocked() => {}
+                Err(_) if self.connection.status().blocked() => {}
                 Err(_) => return (number, Err(SendError::Silent(self.silence_max))),
             }
         }
@@ -140,15 +173,13 @@ impl Sender {
         &self,
         unconfirmed: &mut Unconfirmed,
         number: u64,
-        confirmed: Result<Confirmation, SendError>,
+        confirmed: &Confirmation,
     ) -> Result<(), SendError> {
-        let confirmed = confirmed?;
         let Some(message) = unconfirmed.messages.remove(&number) else { return Ok(()) };
         match confirmed {
             Confirmation::Ack(None) => {
                 self.link.confirmed(message.records());
                 self.lane.settle(message, &Ok(()));
-                unconfirmed.refused_since = None;
                 Ok(())
             }
             // `mandatory`: it came back, and then is acknowledged, which only says that this is all that will happen.
@@ -158,18 +189,18 @@ impl Sender {
                 self.lane.settle(message, &Err(PublishError::Unroutable { queue: Arc::clone(&queue) }));
                 Err(SendError::Unroutable(queue))
             }
-            // `NotRequested` cannot be, on a channel whose confirms were selected; nothing says that it is stored.
             Confirmation::Nack(_) | Confirmation::NotRequested => {
                 self.link.refused();
                 self.lane.settle(message, &Err(PublishError::Nacked));
-                let since = *unconfirmed.refused_since.get_or_insert_with(Instant::now);
-                if since.elapsed() < REFUSING_MAX {
-                    return Ok(());
-                }
-                Err(SendError::Refusing(Arc::clone(&self.lane.queue)))
+                Ok(())
             }
         }
     }
+}
+
+/// `NotRequested` cannot be, on a channel whose confirms were selected; nothing says that it is stored.
+fn is_refusal(confirmed: &Confirmation) -> bool {
+    matches!(confirmed, Confirmation::Nack(_) | Confirmation::NotRequested)
 }
 
 impl Drop for Unconfirmed {
@@ -178,6 +209,12 @@ impl Drop for Unconfirmed {
             self.lane.put_back(message);
         }
     }
+}
+
+async fn open_channel(connection: &Connection) -> Result<Channel, lapin::Error> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
 }
 
 /// Publishes a message, persistent and `mandatory`, and waits for its confirm.

@@ -4,7 +4,6 @@ use super::config::BrokerConfig;
 use super::connection::{ConnectError, close, connect};
 use super::isolation::Delivered;
 use super::topology::{Topology, TopologyError};
-use super::unacked::Ack;
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt as _};
 use lapin::message::Delivery;
@@ -33,21 +32,21 @@ pub enum BrokerError {
     /// It ended.
     #[error("the connection to the broker ended")]
     Ended(#[from] lapin::Error),
-    /// It is there, and does not answer: nobody leads a queue at the moment.
-    #[error("the broker did not {action} within {} s", .within.as_secs())]
-    Silent {
-        /// What it was asked.
-        action: &'static str,
-        /// How long was waited.
-        within: Duration,
-    },
     /// The broker delivers no more from a queue.
     #[error("the broker delivers no more from `{queue}`: it was deleted, or its node stops")]
     Cancelled {
         /// Which queue.
         queue: String,
     },
-    /// A message could not be taken out of the way, and will come again.
+    /// It is there, and says nothing.
+    #[error("the broker did not {action} within {} ms", .within.as_millis())]
+    Silent {
+        /// What it was asked.
+        action: &'static str,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// A message could not be taken out of the way.
     #[error("the broker did not take a message to `{queue}`")]
     NotMoved {
         /// Where it should go.
@@ -160,16 +159,9 @@ impl Session {
         }
     }
 
-    /// Acknowledges a message, or several.
-    pub(super) fn ack(&self, ack: Ack) -> impl Future<Output = Result<(), BrokerError>> + Send + use<> {
-        let Ack { channel, tag, multiple } = ack;
-        let channel = self.channels.get(channel).cloned();
-        async move {
-            match channel {
-                Some(channel) => Ok(channel.basic_ack(tag, BasicAckOptions { multiple }).await?),
-                None => Ok(()),
-            }
-        }
+    /// To acknowledge what came on a channel.
+    pub(super) fn ack_channel(&self, channel: usize) -> AckChannel {
+        AckChannel(self.channels.get(channel).cloned())
     }
 
     /// The channel of what is taken alone.
@@ -199,6 +191,19 @@ impl Session {
                 properties: delivery.properties,
                 is_alone: channel == self.alone(),
             },
+        }
+    }
+}
+
+/// Where messages are acknowledged: on the channel that they came on, if there is one of that number.
+pub(super) struct AckChannel(Option<Channel>);
+
+impl AckChannel {
+    /// Acknowledges a message, with all before it on the channel if `multiple`.
+    pub(super) async fn ack(self, tag: u64, multiple: bool) -> Result<(), BrokerError> {
+        match self.0 {
+            Some(channel) => Ok(channel.basic_ack(tag, BasicAckOptions { multiple }).await?),
+            None => Ok(()),
         }
     }
 }

@@ -1,113 +1,99 @@
-//! Three nodes, and the loss of one, of two, of none.
+//! Three nodes, of which some go: what was acknowledged is consumed all the same.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use queue::rabbitmq::{
-    Addresses, BrokerConfig, ConsumeConfig, PublishConfig, Publisher, Tls, open_consumer, open_publisher,
-};
-use testing::eventually;
+use queue::rabbitmq::{Addresses, BrokerConfig, PublishConfig, open_publisher};
 use testing::rabbitmq::Cluster;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use testing::{eventually, soon};
 
-use crate::harness::{limits, payloads, receive};
+use crate::harness::Place;
+use crate::traffic::Traffic;
 
-const QUEUE: &str = "cluster.0";
+/// A majority that is elected again within this time refuses nobody.
+const PATIENT: Duration = Duration::from_secs(30);
+const IMPATIENT: Duration = Duration::from_secs(2);
 
-fn broker(cluster: &Cluster) -> BrokerConfig {
-    BrokerConfig {
-        addresses: Addresses::parse(&cluster.url("guest:guest")).unwrap(),
-        tls: Tls::default(),
-        queue: "cluster".to_owned(),
-        lanes: 1,
-        connection_name: "test".to_owned(),
-        connect_timeout: Duration::from_secs(2),
-    }
+fn broker(cluster: &Cluster, name: &'static str) -> BrokerConfig {
+    let addresses = Addresses::parse(&cluster.urls("guest:guest")).unwrap();
+    BrokerConfig { addresses, ..Place::new(&cluster.nodes()[0], name).broker(1) }
 }
 
-/// Publishes one after the other until it is stopped, and knows what was acknowledged.
-#[derive(Clone, Default)]
-struct Senders {
-    acknowledged: Arc<Mutex<BTreeSet<Bytes>>>,
-    refused: Arc<AtomicU64>,
+fn answers_within(answer_timeout: Duration) -> PublishConfig {
+    PublishConfig { answer_timeout, ..PublishConfig::default() }
 }
 
-impl Senders {
-    fn start(&self, publisher: &Publisher, stop: &CancellationToken, sending: &mut JoinSet<()>) {
-        for sender in 0..8 {
-            let (senders, publisher, stop) = (self.clone(), publisher.clone(), stop.clone());
-            sending.spawn(async move {
-                for number in 0.. {
-                    if stop.is_cancelled() {
-                        return;
-                    }
-                    let record = Bytes::from(format!("{sender} {number}"));
-                    match publisher.publish(0, &[&record]).await {
-                        Ok(()) => drop(senders.acknowledged.lock().unwrap().insert(record)),
-                        Err(_) => drop(senders.refused.fetch_add(1, Ordering::Relaxed)),
-                    }
-                }
-            });
-        }
-    }
-
-    fn acknowledged(&self) -> usize {
-        self.acknowledged.lock().unwrap().len()
-    }
-
-    fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    async fn go_on(&self, what: &str) {
-        let (begun, before) = (Instant::now(), self.acknowledged());
-        eventually(what, async || self.acknowledged() > before + 50).await;
-        eprintln!("{what}: after {} ms", begun.elapsed().as_millis());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nodes_are_killed_and_what_was_acknowledged_is_there() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_nodes_go_what_was_acknowledged_is_consumed_and_without_a_majority_nothing_is_acknowledged()
+{
     let cluster = Cluster::start();
-    let config = PublishConfig { answer_timeout: Duration::from_secs(2), ..PublishConfig::default() };
-    let publisher = open_publisher(broker(&cluster), config).await.unwrap();
-    let (senders, stop, mut sending) = (Senders::default(), CancellationToken::new(), JoinSet::new());
-    senders.start(&publisher, &stop, &mut sending);
-    senders.go_on("three nodes confirm").await;
-    let members = cluster.any().ctl(&["list_queues", "name", "members", "--no-table-headers"]);
-    let of_lane = members.lines().find(|line| line.starts_with(QUEUE)).unwrap();
-    assert!(cluster.nodes.iter().all(|node| of_lane.contains(&node.name())), "{of_lane}");
+    a_rolling_restart_refuses_nobody(&cluster).await;
+    let dead = a_killed_leader_refuses_nobody(&cluster).await;
+    a_minority_acknowledges_nothing(&cluster, dead).await;
+}
 
-    let leader = cluster.leader(QUEUE);
-    cluster.nodes[leader].kill(QUEUE);
-    senders.go_on("the leader is killed, two nodes confirm").await;
-
-    let second = cluster.leader(QUEUE);
-    cluster.nodes[second].kill(QUEUE);
-    let refused = senders.refused();
-    eventually("one node alone confirms nothing", async || senders.refused() > refused + 16).await;
-    let (acknowledged, refused) = (senders.acknowledged(), senders.refused());
-    eventually("nor later", async || senders.refused() > refused + 16).await;
-    assert_eq!(senders.acknowledged(), acknowledged, "one node of three acknowledged");
-
-    cluster.nodes[second].start_again();
-    senders.go_on("two nodes confirm again").await;
-    cluster.nodes[leader].start_again();
-    senders.go_on("three nodes confirm again").await;
-
-    stop.cancel();
-    sending.join_all().await;
-    let mut missing = senders.acknowledged.lock().unwrap().clone();
-    let mut consumer = open_consumer(broker(&cluster), ConsumeConfig::default()).await.unwrap();
-    while !missing.is_empty() {
-        let batch = receive(&mut consumer, &limits(1_000)).await;
-        for record in payloads(&batch) {
-            missing.remove(&record);
+/// One node after the other, each when the queue has its copies on all again.
+async fn a_rolling_restart_refuses_nobody(cluster: &Cluster) {
+    let traffic = Traffic::start(broker(cluster, "rolling"), answers_within(PATIENT)).await;
+    assert_eq!(cluster.members("rolling.0"), [0, 1, 2]);
+    for (index, node) in cluster.nodes().iter().enumerate() {
+        traffic.flows().await;
+        let leads = cluster.leader("rolling.0") == index;
+        traffic.forget_the_longest();
+        node.stop();
+        if index == 0 {
+            a_queue_declared_without_a_node_has_it_as_member(cluster).await;
         }
-        consumer.ack(batch.through()).await.unwrap();
+        node.start_again();
+        eventually("all copies are there", async || cluster.online("rolling.0") == [0, 1, 2]).await;
+        traffic.flows().await;
+        let what = if leads { "the leader" } else { "a follower" };
+        eprintln!("{what} stopped and started: the longest answer took {:?}", traffic.longest());
     }
+    assert_eq!(traffic.refused(), 0);
+    traffic.all_acknowledged_is_consumed().await;
+    let with_all = async || cluster.online("early.0") == [0, 1, 2];
+    eventually("the node has its copy of what was declared without it", with_all).await;
+}
+
+/// Node 0 is away.
+async fn a_queue_declared_without_a_node_has_it_as_member(cluster: &Cluster) {
+    let publisher = open_publisher(broker(cluster, "early"), answers_within(PATIENT)).await.unwrap();
+    soon("a confirm", publisher.publish(0, &[b"x"])).await.unwrap();
+    assert_eq!((cluster.members("early.0"), cluster.online("early.0")), (vec![0, 1, 2], vec![1, 2]));
+}
+
+/// Which node it was; it stays dead.
+async fn a_killed_leader_refuses_nobody(cluster: &Cluster) -> usize {
+    let traffic = Traffic::start(broker(cluster, "killed"), answers_within(PATIENT)).await;
+    traffic.flows().await;
+    let leader = cluster.leader("killed.0");
+    traffic.forget_the_longest();
+    cluster.nodes()[leader].kill("killed.0");
+    traffic.flows().await;
+    eprintln!("leader killed -9: the longest answer took {:?}", traffic.longest());
+    assert_eq!(traffic.refused(), 0);
+    traffic.all_acknowledged_is_consumed().await;
+    leader
+}
+
+async fn a_minority_acknowledges_nothing(cluster: &Cluster, dead: usize) {
+    let queue = "killed.0";
+    let traffic = Traffic::start(broker(cluster, "killed"), answers_within(IMPATIENT)).await;
+    traffic.flows().await;
+    let leader = cluster.leader(queue);
+    cluster.nodes()[leader].kill(queue);
+    let before = traffic.refused();
+    eventually("it is refused", async || traffic.refused() > before).await;
+    let acknowledged = traffic.acknowledged();
+    eventually("it is refused again and again", async || traffic.refused() > before + 50).await;
+    assert_eq!(traffic.acknowledged(), acknowledged, "acknowledged by a minority");
+
+    let mended = Instant::now();
+    cluster.nodes()[leader].start_again();
+    traffic.flows().await;
+    eprintln!("majority back: it confirms again {:?} after the node was started", mended.elapsed());
+    cluster.nodes()[dead].start_again();
+    eventually("all copies are there", async || cluster.online(queue) == [0, 1, 2]).await;
+    traffic.flows().await;
+    traffic.all_acknowledged_is_consumed().await;
 }

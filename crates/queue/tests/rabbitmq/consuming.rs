@@ -143,3 +143,31 @@ pub(crate) async fn a_record_that_ends_every_consumer_is_found_in_its_frame_rest
     let AMQPValue::LongString(reason) = &headers["x-tillwatch-reason"] else { panic!("{headers:?}") };
     assert_eq!(reason.to_string(), "came back 3 times alone without being stored");
 }
+
+/// Whatever lies in a lane: nothing is acknowledged here, so the broker delivers no more of it than the prefetch says, and
+/// what lies in another lane comes before that is exhausted.
+pub(crate) async fn a_backlog_in_one_lane_is_no_queue_for_the_other(place: Place<'_>) {
+    const BACKLOG: usize = 100_000;
+    const PREFETCH: u16 = 50;
+    let config = PublishConfig::default();
+    let delivered_max = usize::from(PREFETCH) * config.frame_records_max;
+    let publisher = place.publisher(2, config).await;
+    for _ in 0..BACKLOG / 5_000 {
+        let flood: Vec<_> = (0..5_000).map(|_| publisher.publish(0, &[b"flood"])).collect();
+        for published in flood {
+            soon("a confirm", published).await.unwrap();
+        }
+    }
+    soon("a confirm", publisher.publish(1, &[b"other"])).await.unwrap();
+    let mut consumer = place.consumer(2, PREFETCH).await;
+    let mut before = 0;
+    loop {
+        let batch = payloads(&receive(&mut consumer, &limits(500)).await);
+        if let Some(others) = batch.iter().position(|record| record == "other") {
+            before += others;
+            break;
+        }
+        before += batch.len();
+    }
+    assert!(before <= delivered_max, "{before} records of the backlog came first");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use queue::rabbitmq::topology::Topology;
@@ -62,6 +62,16 @@ impl<'a> Place<'a> {
 
     pub(crate) async fn channel(self) -> Channel {
         connect(self.node).await.create_channel().await.unwrap()
+    }
+
+    /// Has the oldest message of a queue come back so often, as from processors that die of it.
+    pub(crate) async fn come_back(self, which: &str, times: u64) {
+        let channel = self.channel().await;
+        for _ in 0..times {
+            let got = channel.basic_get(self.queue(which).into(), BasicGetOptions::default()).await;
+            let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+            got.unwrap().unwrap().delivery.nack(requeue).await.unwrap();
+        }
     }
 
     /// The oldest message of a queue.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::PublishError;
+use queue::rabbitmq::isolation::CAME_BACK_MAX;
 use queue::rabbitmq::{PublishConfig, Publisher};
 
 use crate::harness::{Place, limits, payloads, receive};
@@ -68,6 +69,41 @@ async fn a_broker_in_need_blocks_and_is_waited_for_and_told_of() {
     node.ctl(&["set_vm_memory_high_watermark", "0.4"]);
     until_published(&publisher, b"after").await;
     assert_eq!(publisher.stats().connects, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_broker_in_need_does_not_let_us_take_away_delays_nothing_else_and_is_not_lost() {
+    let node = Node::start();
+    let place = Place::new(&node, "kept");
+    let publisher = place.publisher(1, PublishConfig { framing: false, ..PublishConfig::default() }).await;
+    soon("a confirm", publisher.publish(0, &[b"poison"])).await.unwrap();
+    place.come_back("0", CAME_BACK_MAX).await;
+    for record in [b"a", b"b", b"c"] {
+        soon("a confirm", publisher.publish(0, &[record])).await.unwrap();
+    }
+    node.ctl(&["set_vm_memory_high_watermark", "absolute", "1"]);
+
+    let mut consumer = place.consumer(1, 100).await;
+    let mut received = Vec::new();
+    while received.len() < 3 {
+        let batch = receive(&mut consumer, &limits(100)).await;
+        received.extend(payloads(&batch));
+        // They came behind it, on its channel.
+        consumer.ack(batch.through()).await.unwrap();
+    }
+    assert_eq!(received, ["a", "b", "c"]);
+    drop(consumer);
+    place.until_ready("0", 1).await;
+
+    let mut consumer = place.consumer(1, 100).await;
+    assert!(tokio::time::timeout(Duration::from_millis(500), consumer.receive(&limits(1))).await.is_err());
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]);
+    let batch = receive(&mut consumer, &limits(100)).await;
+    // What the first consumer had sent on a connection that the broker did not read arrives as well.
+    assert!(payloads(&batch).iter().all(|record| record == "poison"), "{batch:?}");
+    consumer.ack(batch.through()).await.unwrap();
+    drop(consumer);
+    place.until_ready("0", 0).await;
 }
 
 async fn until_published(publisher: &Publisher, record: &[u8]) {

@@ -1,26 +1,21 @@
 //! Three nodes that are one broker.
 
 use std::sync::Arc;
-use std::thread;
 
 use super::{Names, Node};
 
-/// Gone when dropped.
+/// Three nodes on this machine; gone when dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    /// The nodes, in no order.
-    pub nodes: [Node; 3],
+    nodes: [Node; 3],
 }
 
 impl Cluster {
-    /// Starts three nodes and joins them.
+    /// Starts three and joins them.
     pub fn start() -> Self {
         let names = Arc::new(Names::start());
-        let starting = [(); 3].map(|()| {
-            let names = Arc::clone(&names);
-            thread::spawn(move || Node::start_named(names, ""))
-        });
-        let nodes = starting.map(|node| node.join().unwrap());
+        let nodes = [(); 3].map(|()| Node::launch(&names));
+        nodes.iter().for_each(Node::until_up);
         let [first, others @ ..] = &nodes;
         for node in others {
             node.ctl(&["stop_app"]);
@@ -30,21 +25,46 @@ impl Cluster {
         Self { nodes }
     }
 
-    /// The addresses of all nodes, for a `user:password`.
-    pub fn url(&self, user: &str) -> String {
+    /// All of them, also those that were killed.
+    pub fn nodes(&self) -> &[Node; 3] {
+        &self.nodes
+    }
+
+    /// Their addresses, for a `user:password`.
+    pub fn urls(&self, user: &str) -> String {
         self.nodes.each_ref().map(|node| node.url(user)).join(",")
     }
 
-    /// Which node leads a quorum queue, as any node that lives knows it.
+    /// Which node leads a queue, as one that runs knows it.
     pub fn leader(&self, queue: &str) -> usize {
-        let told = self.any().ctl(&["list_queues", "name", "leader", "--no-table-headers"]);
-        let leader = told.lines().find_map(|line| line.strip_prefix(queue)).unwrap_or_default().trim();
-        let is_leader = |node: &Node| node.name() == leader;
-        self.nodes.iter().position(is_leader).unwrap_or_else(|| panic!("who leads {queue}? {told}"))
+        let leader = self.of_queue(queue, "leader");
+        let is_it = |node: &Node| node.name() == leader.trim();
+        self.nodes.iter().position(is_it).unwrap_or_else(|| panic!("{leader:?} leads {queue}"))
     }
 
-    /// A node that lives.
-    pub fn any(&self) -> &Node {
-        self.nodes.iter().find(|node| node.is_running()).unwrap()
+    /// Which nodes have a copy of a queue.
+    pub fn members(&self, queue: &str) -> Vec<usize> {
+        self.named_in(&self.of_queue(queue, "members"))
+    }
+
+    /// Those of them that are there.
+    pub fn online(&self, queue: &str) -> Vec<usize> {
+        self.named_in(&self.of_queue(queue, "online"))
+    }
+
+    fn named_in(&self, names: &str) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|index| names.contains(&self.nodes[*index].name())).collect()
+    }
+
+    /// Runs `rabbitmqctl` against a node that runs.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        self.nodes.iter().find(|node| node.is_running()).unwrap().ctl(arguments)
+    }
+
+    fn of_queue(&self, queue: &str, what: &str) -> String {
+        let queues = self.ctl(&["list_queues", "--no-table-headers", "name", what]);
+        let prefix = format!("{queue}\t");
+        let line = queues.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.unwrap_or_else(|| panic!("no queue {queue}: {queues}")).to_owned()
     }
 }
