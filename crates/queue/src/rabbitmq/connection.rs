@@ -2,6 +2,7 @@
 //! knows what of his was not confirmed, and makes another.
 
 use lapin::types::ShortString;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionBuilder, ConnectionProperties, runtime};
 use rand::seq::SliceRandom as _;
 use std::io;
@@ -69,7 +70,7 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Conn
         };
         last = Some(match timeout(config.connect_timeout, connecting).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(source)) => match tls::problem(&source) {
+            Ok(Err(source)) => match tls::problem(&source).filter(|_| is_tls(address)) {
                 Some((problem, source)) => ConnectError::Tls { node, problem, source },
                 None => ConnectError::Broker { node, source },
             },
@@ -79,6 +80,10 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Conn
     // `Addresses` holds at least one.
     Err(last
         .unwrap_or_else(|| ConnectError::TimedOut { node: String::new(), within: config.connect_timeout }))
+}
+
+fn is_tls(address: &AMQPUri) -> bool {
+    address.scheme == AMQPScheme::AMQPS
 }
 
 /// Takes leave of the broker; what goes wrong is of no consequence, since nothing is left to be sent.

@@ -122,10 +122,19 @@ fn certificates(key: &'static str, pem: Vec<u8>) -> Result<(String, Vec<Certific
     Ok((text, certificates))
 }
 
-/// What is wrong and how to mend it, if TLS is what failed.
+/// What is wrong and how to mend it, if TLS is what failed on a connection that speaks it.
 pub(super) fn problem(error: &lapin::Error) -> Option<(&'static str, Arc<io::Error>)> {
     let ErrorKind::IOError(error) = error.kind() else { return None };
-    Some((how_to_mend(tls_error(error)?)?, Arc::clone(error)))
+    let how = match tls_error(error) {
+        Some(error) => how_to_mend(error)?,
+        // The alert that says why may be overtaken by the end of the connection.
+        None if error.kind() == io::ErrorKind::ConnectionReset => {
+            "it ended the connection; perhaps it demands a certificate of ours, or does not accept the one in \
+             queue.client_certificate_file; its log says why"
+        }
+        None => return None,
+    };
+    Some((how, Arc::clone(error)))
 }
 
 fn how_to_mend(error: &rustls::Error) -> Option<&'static str> {
