@@ -22,6 +22,7 @@ fn instruments() -> BTreeSet<&'static str> {
     let sources = [
         include_str!("../../ingest/src/observations.rs"),
         include_str!("../../ingest/src/queue_observations.rs"),
+        include_str!("../../ingest/src/spool_observations.rs"),
         include_str!("../../processor/src/observations.rs"),
         include_str!("../../alerting/src/observations.rs"),
         include_str!("../../dashboards/src/observations.rs"),

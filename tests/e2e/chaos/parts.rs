@@ -195,8 +195,8 @@ impl<B: Broker> Parts<B> {
 
     /// Webhooks answered otherwise than 200 since ingest started.
     pub(crate) async fn refused(&self) -> u64 {
-        let all = self.sum("tillwatch_ingest_requests_total{", "").await;
-        all - self.accepted().await
+        let is_refusal = |line: &str| !line.contains("answer=\"accepted\"");
+        self.sum_where("tillwatch_ingest_requests_total{", is_refusal).await
     }
 
     /// The load ends, and all that was ever acknowledged is stored once.
@@ -253,8 +253,12 @@ impl<B: Broker> Parts<B> {
     }
 
     async fn sum(&self, metric: &str, with: &str) -> u64 {
+        self.sum_where(metric, |line| line.contains(with)).await
+    }
+
+    async fn sum_where(&self, metric: &str, counts: impl Fn(&str) -> bool) -> u64 {
         let Some(text) = self.ingest_admin("/metrics").await else { return 0 };
-        let lines = text.lines().filter(|line| line.starts_with(metric) && line.contains(with));
+        let lines = text.lines().filter(|line| line.starts_with(metric) && counts(line));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
