@@ -71,7 +71,10 @@ fn what_is_wrong_with_the_certificates_for_the_broker_is_found_before_a_deploy_a
     std::fs::write(&file, "garbage").unwrap();
     for command in ["check", "ingest", "process"] {
         let text = run(command, url);
-        assert!(text.contains("ca_file: there is no certificate in it; it must hold PEM"), "{command}: {text}");
+        assert!(
+            text.contains("ca_file: there is no certificate in it; it must hold PEM"),
+            "{command}: {text}"
+        );
         assert!(!text.contains("s3cret"), "{text}");
     }
     std::fs::write(&file, testing::certificates::Authority::new("ours").pem()).unwrap();

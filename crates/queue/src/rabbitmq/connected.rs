@@ -210,8 +210,7 @@ impl Connected {
 
     /// What is taken alone waits for all else, and all else for it.
     fn is_waiting_for_an_ack(&self) -> bool {
-        self.unacked.in_hands(self.session.alone()) > 0
-            || (self.alone.is_some() && !self.unacked.is_empty())
+        self.unacked.in_hands(self.session.alone()) > 0 || (self.alone.is_some() && !self.unacked.is_empty())
     }
 
     /// A batch is due when it is full, when its first record has waited long enough, and when half of what the broker

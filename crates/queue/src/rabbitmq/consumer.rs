@@ -107,7 +107,8 @@ impl Consumer {
                 Connection::Connecting(connecting) => {
                     let session = connecting.result().await?;
                     self.backoff.reset();
-                    self.connection = Connection::Connected(Box::new(Connected::new(session, self.mover.clone())));
+                    self.connection =
+                        Connection::Connected(Box::new(Connected::new(session, self.mover.clone())));
                 }
                 Connection::None => self.connection = Connection::Connecting(self.connect()),
             }

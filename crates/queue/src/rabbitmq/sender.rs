@@ -93,7 +93,10 @@ impl Sender {
             } else {
                 backoff.reset();
             }
-            tracing::warn!(queue = &*self.lane.queue, "the broker refuses what is published: trying another channel");
+            tracing::warn!(
+                queue = &*self.lane.queue,
+                "the broker refuses what is published: trying another channel"
+            );
             match open_channel(&self.connection).await {
                 Ok(channel) => self.channel = channel,
                 Err(error) => return error.into(),

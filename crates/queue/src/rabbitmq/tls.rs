@@ -110,10 +110,7 @@ fn checked(identity: ClientIdentity) -> Result<(String, String), TlsError> {
 }
 
 /// At least one.
-fn certificates(
-    key: &'static str,
-    pem: Vec<u8>,
-) -> Result<(String, Vec<CertificateDer<'static>>), TlsError> {
+fn certificates(key: &'static str, pem: Vec<u8>) -> Result<(String, Vec<CertificateDer<'static>>), TlsError> {
     let not = |problem: &str| TlsError::Certificates { key, problem: problem.to_owned() };
     let text = String::from_utf8(pem).map_err(|_| not("it is no text; DER, perhaps"))?;
     let certificates = CertificateDer::pem_slice_iter(text.as_bytes())

@@ -23,7 +23,8 @@ fn answers_within(answer_timeout: Duration) -> PublishConfig {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whichever_nodes_go_what_was_acknowledged_is_consumed_and_without_a_majority_nothing_is_acknowledged() {
+async fn whichever_nodes_go_what_was_acknowledged_is_consumed_and_without_a_majority_nothing_is_acknowledged()
+{
     let cluster = Cluster::start();
     a_rolling_restart_refuses_nobody(&cluster).await;
     let dead = a_killed_leader_refuses_nobody(&cluster).await;

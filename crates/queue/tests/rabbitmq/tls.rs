@@ -1,6 +1,8 @@
 //! Certificates: whom we believe, who believes us, and what is said where one does not.
 
-use queue::rabbitmq::{Addresses, BrokerConfig, ClientIdentity, PublishConfig, Tls, TlsError, open_publisher};
+use queue::rabbitmq::{
+    Addresses, BrokerConfig, ClientIdentity, PublishConfig, Tls, TlsError, open_publisher,
+};
 use testing::certificates::{Authority, Certified};
 use testing::rabbitmq::Node;
 use testing::{eventually, soon};
