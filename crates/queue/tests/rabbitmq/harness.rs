@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use queue::rabbitmq::topology::Topology;
 use queue::rabbitmq::{
     Addresses, BrokerConfig, ConsumeConfig, Consumer, PublishConfig, Publisher, Tls, open_consumer_of,
@@ -62,6 +64,16 @@ impl<'a> Place<'a> {
 
     pub(crate) async fn channel(self) -> Channel {
         connect(self.node).await.create_channel().await.unwrap()
+    }
+
+    /// Puts a message of one record into a queue.
+    pub(crate) async fn put(self, which: &str, record: &[u8]) {
+        let channel = self.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let sent =
+            channel.basic_publish("".into(), self.queue(which).into(), options, record, properties).await;
+        assert_eq!(sent.unwrap().await.unwrap(), Confirmation::Ack(None));
     }
 
     /// Has the oldest message of a queue come back so often, as from processors that die of it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::PublishError;
-use queue::rabbitmq::isolation::CAME_BACK_MAX;
+use queue::rabbitmq::isolation::{CAME_BACK_ALONE_MAX, CAME_BACK_MAX};
 use queue::rabbitmq::{PublishConfig, Publisher};
 
 use crate::harness::{Place, limits, payloads, receive};
@@ -104,6 +104,28 @@ async fn what_a_broker_in_need_does_not_let_us_take_away_delays_nothing_else_and
     consumer.ack(batch.through()).await.unwrap();
     drop(consumer);
     place.until_ready("0", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_back_alone_and_cannot_be_taken_away_keeps_the_lanes_waiting_only_for_a_while() {
+    let node = Node::start();
+    let place = Place::new(&node, "alone");
+    let publisher = place.publisher(1, PublishConfig::default()).await;
+    soon("a confirm", publisher.publish(0, &[b"a"])).await.unwrap();
+    place.put("alone", b"poison").await;
+    place.come_back("alone", CAME_BACK_ALONE_MAX).await;
+    node.ctl(&["set_vm_memory_high_watermark", "absolute", "1"]);
+
+    let mut consumer = place.consumer(1, 100).await;
+    let batch = receive(&mut consumer, &limits(100)).await;
+    assert_eq!(payloads(&batch), ["a"]);
+    consumer.ack(batch.through()).await.unwrap();
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]);
+    let any = limits(100);
+    tokio::select! {
+        () = place.until_ready("retry.10s", 1) => {}
+        batch = receive(&mut consumer, &any) => panic!("it is delivered: {batch:?}"),
+    }
 }
 
 async fn until_published(publisher: &Publisher, record: &[u8]) {
