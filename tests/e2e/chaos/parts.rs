@@ -178,8 +178,10 @@ impl<B: Broker> Parts<B> {
 
     /// Webhooks answered otherwise than 200 since ingest started.
     pub(crate) async fn refused(&self) -> u64 {
-        let all = self.sum("tillwatch_ingest_requests_total{", "").await;
-        all - self.accepted().await
+        self.sum_of(|line| {
+            line.starts_with("tillwatch_ingest_requests_total{") && !line.contains("answer=\"accepted\"")
+        })
+        .await
     }
 
     /// The load ends, and all that was ever acknowledged is stored once.
@@ -212,8 +214,12 @@ impl<B: Broker> Parts<B> {
     }
 
     async fn sum(&self, metric: &str, with: &str) -> u64 {
+        self.sum_of(|line| line.starts_with(metric) && line.contains(with)).await
+    }
+
+    async fn sum_of(&self, is_part: impl Fn(&str) -> bool) -> u64 {
         let Some(text) = self.ingest_admin("/metrics").await else { return 0 };
-        let lines = text.lines().filter(|line| line.starts_with(metric) && line.contains(with));
+        let lines = text.lines().filter(|line| is_part(line));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
