@@ -41,6 +41,7 @@ impl LoadBalancer {
         let servers = backends.iter().enumerate().map(server).collect::<Vec<_>>().concat();
         let config = format!(
             "defaults\n  mode http\n  retries 0\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n\
+             \x20 timeout check 5s\n\
              listen webhooks\n  bind 127.0.0.1:{port}\n  balance roundrobin\n\
              \x20 option httpchk GET /ready/ingest\n{servers}"
         );

@@ -9,6 +9,7 @@ async fn whatever_becomes_of_the_broker_nothing_acknowledged_is_lost() {
     let mut parts = Parts::start().await;
 
     let load = parts.load().await;
+    parts.node.until_on_disk("tillwatch.webhooks.0");
     parts.node.kill("tillwatch.webhooks.1");
     parts.node.start_again();
     parts.recovers("broker killed -9").await;

@@ -3,11 +3,15 @@
 
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionBuilder, ConnectionProperties, runtime};
+use lapin::{
+    Channel, Connection, ConnectionBuilder, ConnectionProperties, ConnectionState, ConnectionStatus,
+    ErrorKind, runtime,
+};
 use rand::seq::SliceRandom as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::config::{BrokerConfig, node};
@@ -50,9 +54,50 @@ pub enum ConnectError {
     },
 }
 
+/// A connection, closed when dropped. The client would close it when the last of its channels is closed, and a channel that
+/// waits for a queue without a majority never is: each attempt to publish to it would leave a connection for good.
+#[derive(Debug)]
+pub(super) struct Open(Option<Connection>);
+
+impl Open {
+    pub(super) async fn channel(&self) -> Result<Channel, lapin::Error> {
+        match &self.0 {
+            Some(connection) => connection.create_channel().await,
+            None => Err(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()),
+        }
+    }
+
+    /// Whether the broker said that it takes nothing from publishers for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.0.as_ref().is_some_and(|connection| connection.status().blocked())
+    }
+
+    pub(super) fn status(&self) -> Option<&ConnectionStatus> {
+        self.0.as_ref().map(Connection::status)
+    }
+
+    /// Takes leave of the broker; what goes wrong is of no consequence, since nothing is left to be sent.
+    pub(super) async fn close(mut self) {
+        if let Some(connection) = self.0.take() {
+            close(&connection).await;
+        }
+    }
+}
+
+impl Drop for Open {
+    // It ends by itself, soon, and nobody needs what comes of it.
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move { close(&connection).await });
+        }
+    }
+}
+
 /// Connects to the first node, in random order, that lets us in; the error is the last one's. `purpose` is part of the
 /// connection's name: publishing and consuming each have their own, since a broker in need blocks those that publish.
-pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Connection, ConnectError> {
+pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Open, ConnectError> {
     let mut nodes: Vec<_> = config.addresses.as_slice().iter().collect();
     nodes.shuffle(&mut rand::rng());
     let mut last = None;
@@ -69,7 +114,7 @@ pub(super) async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Conn
                 .await
         };
         last = Some(match timeout(config.connect_timeout, connecting).await {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(connection)) => return Ok(Open(Some(connection))),
             Ok(Err(source)) => match tls::problem(&source).filter(|_| is_tls(address)) {
                 Some((problem, source)) => ConnectError::Tls { node, problem, source },
                 None => ConnectError::Broker { node, source },
@@ -86,8 +131,7 @@ fn is_tls(address: &AMQPUri) -> bool {
     address.scheme == AMQPScheme::AMQPS
 }
 
-/// Takes leave of the broker; what goes wrong is of no consequence, since nothing is left to be sent.
-pub(super) async fn close(connection: &Connection) {
+async fn close(connection: &Connection) {
     match timeout(FAREWELL_MAX, connection.close(200, ShortString::from("done"))).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "the broker did not hear that the connection is closed"),

@@ -7,7 +7,7 @@
 //! kept elsewhere. Between the confirm and that a crash leaves both, and the store counts them once.
 
 use super::config::BrokerConfig;
-use super::connection::{close, connect};
+use super::connection::{Open, connect};
 use super::frame;
 use super::isolation::{FAILURES_HEADER, HISTORY_HEADER, REASON_HEADER, Step, history, noted, reason};
 use super::sender::publish;
@@ -16,12 +16,12 @@ use super::topology::Topology;
 use bytes::Bytes;
 use lapin::options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 
 /// The queue of dead letters, open for one walk through it.
 #[derive(Debug)]
 pub struct DeadLetters {
-    connection: Connection,
+    connection: Open,
     channel: Channel,
     confirming: Channel,
     topology: Topology,
@@ -50,12 +50,12 @@ impl DeadLetters {
     pub async fn open(broker: &BrokerConfig) -> Result<Self, BrokerError> {
         let topology = Topology::new(&broker.queue, broker.lanes);
         let connection = connect(broker, "dead letters").await?;
-        let channel = connection.create_channel().await?;
+        let channel = connection.channel().await?;
         let passive = QueueDeclareOptions::durable().passive();
         let queue = topology.dead_letters();
         let counted = channel.queue_declare(queue.into(), passive, FieldTable::default());
         let left = answered("count dead letters", counted).await?.message_count();
-        let confirming = connection.create_channel().await?;
+        let confirming = connection.channel().await?;
         confirming.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(Self { connection, channel, confirming, topology, lanes: broker.lanes.max(1), left })
     }
@@ -112,6 +112,6 @@ impl DeadLetters {
 
     /// Lets what is left go back.
     pub async fn close(self) {
-        close(&self.connection).await;
+        self.connection.close().await;
     }
 }

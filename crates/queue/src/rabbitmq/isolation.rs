@@ -93,8 +93,8 @@ impl Delivered {
         frame::is_frame(&self.properties)
     }
 
-    /// How often it was delivered before. RabbitMQ 3.10 counts every return in `x-delivery-count`; later versions tell apart
-    /// those that a consumer meant as a failure (unconfirmed, as is that the other header counts all).
+    /// How often it was delivered before. RabbitMQ 3.10 and 4.0 count every return in `x-delivery-count`; from 4.3 on that
+    /// is what the broker takes for a failure, and the other header counts all.
     pub(super) fn came_back(&self) -> u64 {
         let count = |header| self.header(header).and_then(integer).unwrap_or(0);
         count("x-delivery-count").max(count("x-acquired-count"))

@@ -1,5 +1,6 @@
 //! What is known of the connection to the broker: for errors, metrics, and whoever asks whether it is there.
 
+use super::connection::Open;
 use lapin::ConnectionStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,9 +51,11 @@ impl Link {
         }
     }
 
-    pub(super) fn up(&self, status: ConnectionStatus) {
+    pub(super) fn up(&self, connection: &Open) {
         self.connects.fetch_add(1, Ordering::Relaxed);
-        *self.lock() = State::Up(status);
+        if let Some(status) = connection.status() {
+            *self.lock() = State::Up(status.clone());
+        }
     }
 
     pub(super) fn down(&self, reason: &str) {

@@ -3,7 +3,7 @@
 
 use super::backoff::Backoff;
 use super::config::BrokerConfig;
-use super::connection::connect;
+use super::connection::{Open, connect};
 use super::isolation::Move;
 use super::sender::publish;
 use super::session::BrokerError;
@@ -11,7 +11,7 @@ use super::topology::Topology;
 use crate::error::chain;
 use lapin::options::ConfirmSelectOptions;
 use lapin::types::FieldTable;
-use lapin::{Channel, Confirmation, Connection};
+use lapin::{Channel, Confirmation};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) struct Mover {
 
 #[derive(Debug)]
 struct Opened {
-    connection: Connection,
+    connection: Open,
     channel: Channel,
 }
 
@@ -77,8 +77,8 @@ impl Mover {
     async fn connect(&self) -> Result<Opened, BrokerError> {
         let connection = connect(&self.config, "move").await?;
         let opening = async {
-            self.topology.declare(&connection.create_channel().await?).await?;
-            let channel = connection.create_channel().await?;
+            self.topology.declare(&connection.channel().await?).await?;
+            let channel = connection.channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok(channel)
         };
@@ -100,7 +100,7 @@ impl Opened {
         loop {
             match timeout(SILENCE_MAX, &mut confirmed).await {
                 Ok(confirmed) => return Ok(confirmed?),
-                Err(_) if self.connection.status().blocked() => {
+                Err(_) if self.connection.is_blocked() => {
                     tracing::warn!(
                         to = moved.to,
                         "a message waits to be taken out of the way: the broker blocks publishers"

@@ -2,7 +2,7 @@
 
 use super::backoff::Backoff;
 use super::config::{BrokerConfig, PublishConfig};
-use super::connection::{ConnectError, close, connect};
+use super::connection::{ConnectError, Open, connect};
 use super::lane::Lane;
 use super::link::{BrokerStats, Link};
 use super::sender::{SendError, Sender};
@@ -168,7 +168,7 @@ struct Connector {
 
 /// A connection and what works on it.
 struct Session {
-    connection: Arc<lapin::Connection>,
+    connection: Arc<Open>,
     senders: Vec<Sender>,
 }
 
@@ -204,14 +204,14 @@ impl Connector {
     async fn connect(&mut self) -> Result<Session, SessionError> {
         let connection = Arc::new(connect(&self.broker, "publish").await?);
         if !self.is_declared {
-            self.topology.declare(&connection.create_channel().await?).await?;
+            self.topology.declare(&connection.channel().await?).await?;
             self.is_declared = true;
         }
         let mut senders = Vec::with_capacity(self.lanes.len());
         for lane in &self.lanes {
             senders.push(Sender::open(lane, &connection, &self.link, &self.config).await?);
         }
-        self.link.up(connection.status().clone());
+        self.link.up(&connection);
         tracing::info!(queue = self.broker.queue, "connected to the broker, to publish");
         Ok(Session { connection, senders })
     }
@@ -238,9 +238,11 @@ impl Session {
         };
         // What they had not confirmed is back in the lanes before anything else is published.
         sending.shutdown().await;
-        // One that has ended is not waited for: webhooks wait for the next.
-        if ended.is_none() {
-            close(&self.connection).await;
+        // One that has ended is closed when dropped, and not waited for: webhooks wait for the next.
+        if ended.is_none()
+            && let Some(connection) = Arc::into_inner(self.connection)
+        {
+            connection.close().await;
         }
         ended
     }

@@ -2,6 +2,7 @@
 
 use super::backoff::Backoff;
 use super::config::PublishConfig;
+use super::connection::Open;
 use super::frame;
 use super::lane::{Lane, Message};
 use super::link::Link;
@@ -11,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub(super) enum SendError {
 #[derive(Debug)]
 pub(super) struct Sender {
     lane: Arc<Lane>,
-    connection: Arc<Connection>,
+    connection: Arc<Open>,
     channel: Channel,
     link: Arc<Link>,
     unconfirmed_max: usize,
@@ -66,7 +67,7 @@ struct Unconfirmed {
 impl Sender {
     pub(super) async fn open(
         lane: &Arc<Lane>,
-        connection: &Arc<Connection>,
+        connection: &Arc<Open>,
         link: &Arc<Link>,
         config: &PublishConfig,
     ) -> Result<Self, lapin::Error> {
@@ -163,7 +164,7 @@ impl Sender {
             match timeout(self.silence_max, &mut confirmed).await {
                 Ok(confirmed) => return (number, confirmed.map_err(SendError::from)),
                 // It said that it takes nothing for now: another connection would fare no better.
-                Err(_) if self.connection.status().blocked() => {}
+                Err(_) if self.connection.is_blocked() => {}
                 Err(_) => return (number, Err(SendError::Silent(self.silence_max))),
             }
         }
@@ -211,8 +212,8 @@ impl Drop for Unconfirmed {
     }
 }
 
-async fn open_channel(connection: &Connection) -> Result<Channel, lapin::Error> {
-    let channel = connection.create_channel().await?;
+async fn open_channel(connection: &Open) -> Result<Channel, lapin::Error> {
+    let channel = connection.channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
 }

@@ -1,16 +1,17 @@
 //! One connection's consuming: a channel per queue, so that what came on one is acknowledged in one go.
 
 use super::config::BrokerConfig;
-use super::connection::{ConnectError, close, connect};
+use super::connection::{ConnectError, Open, connect};
 use super::isolation::Delivered;
 use super::topology::{Topology, TopologyError};
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt as _};
+use lapin::Channel;
+use lapin::ErrorKind;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -63,7 +64,7 @@ pub(super) struct Message {
 }
 
 pub(super) struct Session {
-    connection: Connection,
+    connection: Open,
     /// Of the lanes, and last the one of what is taken alone.
     channels: Vec<Channel>,
     queues: Vec<String>,
@@ -102,12 +103,12 @@ impl Session {
     ) -> Result<Self, BrokerError> {
         let connection = connect(config, "consume").await?;
         if !is_declared {
-            topology.declare(&connection.create_channel().await?).await?;
+            topology.declare(&connection.channel().await?).await?;
         }
         let queues: Vec<_> = topology.lanes().chain([topology.alone()]).collect();
         let mut channels = Vec::with_capacity(queues.len());
         for _ in &queues {
-            channels.push(connection.create_channel().await?);
+            channels.push(connection.channel().await?);
         }
         tracing::info!(queue = config.queue, "connected to the broker, to consume");
         Ok(Self { connection, channels, queues, prefetch, streams: SelectAll::new() })
@@ -178,7 +179,7 @@ impl Session {
     }
 
     pub(super) async fn close(self) {
-        close(&self.connection).await;
+        self.connection.close().await;
     }
 
     pub(super) fn message(&self, channel: usize, delivery: Delivery) -> Message {

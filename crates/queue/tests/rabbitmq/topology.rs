@@ -1,7 +1,7 @@
 //! What is declared, and what the broker then does.
 
 use lapin::options::{
-    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -47,7 +47,7 @@ async fn publish(channel: &Channel, queue: &str, body: &[u8]) {
     assert_eq!(sent.await.unwrap(), Confirmation::Ack(None));
 }
 
-/// Puts the message back each time it comes; how often it came.
+/// Rejects the message each time it comes, which every version counts; how often it came.
 async fn deliver_until_it_is_gone(channel: &Channel, lane: &str, dead_letters: &str) -> usize {
     let mut delivered = 0;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -55,7 +55,7 @@ async fn deliver_until_it_is_gone(channel: &Channel, lane: &str, dead_letters: &
         assert!(Instant::now() < deadline, "delivered {delivered} times and not dead-lettered");
         if let Some(message) = channel.basic_get(lane.into(), BasicGetOptions::default()).await.unwrap() {
             delivered += 1;
-            message.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await.unwrap();
+            message.reject(BasicRejectOptions { requeue: true }).await.unwrap();
         }
     }
     delivered

@@ -10,7 +10,7 @@ use queue::rabbitmq::{PublishConfig, Publisher};
 
 use crate::harness::{Place, limits, payloads, receive};
 use testing::rabbitmq::Node;
-use testing::soon;
+use testing::{DEADLINE, eventually, eventually_within, soon};
 
 fn answers_within(answer_timeout: Duration) -> PublishConfig {
     PublishConfig { answer_timeout, ..PublishConfig::default() }
@@ -126,6 +126,34 @@ async fn what_came_back_alone_and_cannot_be_taken_away_keeps_the_lanes_waiting_o
         () = place.until_ready("retry.10s", 1) => {}
         batch = receive(&mut consumer, &any) => panic!("it is delivered: {batch:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_confirms_nothing_leaves_no_connections_behind_and_is_found_again() {
+    let node = Node::start();
+    let place = Place::new(&node, "silent");
+    let publisher = place.publisher(2, answers_within(Duration::from_millis(200))).await;
+    soon("a confirm", publisher.publish(0, &[b"first"])).await.unwrap();
+    let before = sockets();
+    let process = format!("'%2F_{}'", place.queue("0"));
+    node.ctl(&["eval", &format!("sys:suspend({process}).")]);
+    eventually("it is tried again and again", async || {
+        let _not_stored = publisher.publish(0, &[b"again"]).await;
+        publisher.stats().connects > 12
+    })
+    .await;
+    // The broker waits for their channels, for half a minute.
+    let what = "the connections that were given up are closed";
+    eventually_within(3 * DEADLINE, what, async || sockets() <= before + 2).await;
+    node.ctl(&["eval", &format!("sys:resume({process}).")]);
+    until_published(&publisher, b"after").await;
+}
+
+/// That this process has open.
+fn sockets() -> usize {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
 }
 
 async fn until_published(publisher: &Publisher, record: &[u8]) {

@@ -126,9 +126,15 @@ impl Node {
         until_listening(self.ports.amqp, STARTED_WITHIN, || self.log());
     }
 
-    /// As `kill -9` does, once the node has on its own disk that it has this queue: RabbitMQ 3.10 writes that seconds after
-    /// the queue is declared, and one that it forgot never confirms anything again.
+    /// As `kill -9` does, once the node has this queue [on its disk](Self::until_on_disk).
     pub fn kill(&self, queue: &str) {
+        self.until_on_disk(queue);
+        self.end(Instant::now() + STARTED_WITHIN);
+    }
+
+    /// Waits, blocking, until the node has on its own disk that it has this queue: RabbitMQ (3.10, 4.0) writes that seconds
+    /// after the queue is declared, and one that it forgot never confirms anything again.
+    pub fn until_on_disk(&self, queue: &str) {
         let node = self.name();
         let names = self.folder.path().join("data").join(&node).join("quorum").join(&node).join("names.dets");
         let deadline = Instant::now() + STARTED_WITHIN;
@@ -136,7 +142,6 @@ impl Node {
             assert!(Instant::now() < deadline, "{} does not name {queue}", names.display());
             std::thread::sleep(Duration::from_millis(50));
         }
-        self.end(deadline);
     }
 
     /// As an administrator does: connections are closed, queues get other leaders, then the process ends.
