@@ -130,6 +130,12 @@ where
     Ok(code)
 }
 
+/// Name of this machine.
+pub(crate) fn host() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if host.trim().is_empty() { "localhost".to_owned() } else { host.trim().to_owned() }
+}
+
 /// Name of this installation in heartbeats: kept beside the data, so that a restarted process is the same one.
 fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
     let file = data_dir.join("instance");
@@ -138,9 +144,7 @@ fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
     {
         return Ok(name.trim().to_owned());
     }
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
-    let name = format!("{host}-{:08x}", rand::random::<u32>());
+    let name = format!("{}-{:08x}", host(), rand::random::<u32>());
     std::fs::write(&file, format!("{name}\n"))
         .with_context(|| format!("cannot write {} (--data-dir)", file.display()))?;
     Ok(name)

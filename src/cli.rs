@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    alert, board, check, dead_letters, engine, events, ingest, load, migrate, process, serve, simulate,
+    alert, board, check, dead_letters, engine, events, ingest, load, migrate, process, replay, serve,
+    simulate,
 };
 
 /// The watchtower over a merchant's payments: verifies the webhooks of payment providers, loses none, keeps one
@@ -69,6 +70,8 @@ enum Command {
     Events(events::EventsArgs),
     /// Look at what no processor survived, send it again, or drop it
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Map stored webhooks again: see what would change, then put it in place
+    Replay(replay::ReplayArgs),
     /// Fetch or run the embedded ClickHouse
     Engine(engine::EngineArgs),
 }
@@ -88,6 +91,7 @@ pub(crate) fn execute() -> ExitCode {
         Command::Load(args) => load::run(&global, &args),
         Command::Events(args) => events::run(&global, &args),
         Command::DeadLetters(args) => dead_letters::run(&global, &args),
+        Command::Replay(args) => replay::run(&global, &args),
         Command::Engine(args) => engine::run(&global, &args),
     };
     // What is left of an answer without a line's end is not lost unsaid.

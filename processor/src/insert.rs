@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::observations::Observations;
 use crate::pauses::{Pauses, Stopped};
-use crate::prepare::{Normalized, Prepared};
+use crate::prepare::{Normalized, Prepared, Unreadable};
 use crate::sift::{PIECES_REFUSED_MAX, Sift, Sifted};
 
 /// Failures in a row after which the processor is not ready.
@@ -88,9 +88,9 @@ impl Inserter {
         stop: &CancellationToken,
     ) -> Result<Prepared, Stopped> {
         let stored_at = self.clock.now();
-        self.facts(&mut prepared, stored_at, stop).await?;
-        self.parked(&prepared, stored_at, stop).await?;
-        self.webhooks(&prepared, stored_at, stop).await?;
+        self.facts(&mut prepared.webhooks, stored_at, stop).await?;
+        self.parked(&prepared.webhooks, &prepared.unreadable, stored_at, stop).await?;
+        self.webhooks(&prepared.webhooks, stored_at, stop).await?;
         let heartbeats: Vec<_> =
             prepared.heartbeats.iter().map(|beat| HeartbeatRow::new(beat, stored_at)).collect();
         // After the webhooks: a tally is compared with what is stored.
@@ -102,29 +102,28 @@ impl Inserter {
     }
 
     /// Stores the facts that ClickHouse takes; the others leave their webhooks, which are parked.
-    async fn facts(
+    pub(crate) async fn facts(
         &self,
-        prepared: &mut Prepared,
+        webhooks: &mut [Normalized],
         stored_at: UnixMillis,
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
         let mut owners = Vec::new();
         let mut rows = Vec::new();
-        for (owner, webhook) in prepared.webhooks.iter().enumerate() {
+        for (owner, webhook) in webhooks.iter().enumerate() {
             for (index, fact) in webhook.facts.iter().enumerate() {
                 owners.push((owner, index));
                 rows.push(PaymentEventRow::new(&webhook.envelope, fact, stored_at));
             }
         }
-        let webhooks = owners.first().zip(owners.last()).map_or(0, |(first, last)| last.0 - first.0 + 1);
-        let mut refused = self.takeable::<PaymentEventRow>(&rows, webhooks, stop).await?.refused;
+        let owner_count = owners.first().zip(owners.last()).map_or(0, |(first, last)| last.0 - first.0 + 1);
+        let mut refused = self.takeable::<PaymentEventRow>(&rows, owner_count, stop).await?.refused;
         drop(rows);
         // From the end, so that the indices before stay true.
         refused.sort_by_key(|refused| std::cmp::Reverse(refused.row));
         for refused in refused {
-            if let Some((webhook, index)) = owners
-                .get(refused.row)
-                .and_then(|(owner, index)| prepared.webhooks.get_mut(*owner).zip(Some(*index)))
+            if let Some((webhook, index)) =
+                owners.get(refused.row).and_then(|(owner, index)| webhooks.get_mut(*owner).zip(Some(*index)))
             {
                 webhook.facts.remove(index);
                 webhook.parked = Some(ParkReason::RefusedByStore(refused.why).into());
@@ -133,29 +132,29 @@ impl Inserter {
         Ok(())
     }
 
-    async fn parked(
+    pub(crate) async fn parked(
         &self,
-        prepared: &Prepared,
+        webhooks: &[Normalized],
+        unreadable: &[Unreadable],
         stored_at: UnixMillis,
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
-        let understood = prepared.webhooks.iter().filter_map(|webhook| webhook.parked_row(stored_at));
-        let unreadable = prepared.unreadable.iter().map(|unreadable| {
+        let not_understood = webhooks.iter().filter_map(|webhook| webhook.parked_row(stored_at));
+        let unreadable = unreadable.iter().map(|unreadable| {
             let id = store::rows::unreadable_id(&unreadable.message);
             ParkedWebhookRow::unreadable(&unreadable.message, id, unreadable.error.to_string(), stored_at)
         });
-        let rows: Vec<_> = understood.chain(unreadable).collect();
+        let rows: Vec<_> = not_understood.chain(unreadable).collect();
         self.all::<ParkedWebhookRow>(&rows, stop).await
     }
 
-    async fn webhooks(
+    pub(crate) async fn webhooks(
         &self,
-        prepared: &Prepared,
+        webhooks: &[Normalized],
         stored_at: UnixMillis,
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
-        let rows: Vec<_> = prepared
-            .webhooks
+        let rows: Vec<_> = webhooks
             .iter()
             .map(|webhook| {
                 let outcome = webhook.outcome().name();
@@ -167,7 +166,7 @@ impl Inserter {
 
     /// Stores every one of `rows`, whatever it takes: no provider's data can break them, so a refusal is about the
     /// table, and passes when that is mended.
-    async fn all<T>(&self, rows: &[T::Value<'_>], stop: &CancellationToken) -> Result<(), Stopped>
+    pub(crate) async fn all<T>(&self, rows: &[T::Value<'_>], stop: &CancellationToken) -> Result<(), Stopped>
     where
         T: StoredRow,
         for<'a> T::Value<'a>: StoredRow,

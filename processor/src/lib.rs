@@ -16,6 +16,7 @@ mod outcome;
 mod pauses;
 mod pipeline;
 mod prepare;
+mod replay;
 mod sift;
 mod trace;
 
@@ -29,6 +30,7 @@ use runtime::{HealthHandle, Lifecycle, SharedClock};
 use store::Store;
 
 pub use outcome::Outcome;
+pub use replay::{Replay, stage};
 
 use crate::pipeline::Pipeline;
 

@@ -49,7 +49,7 @@ pub(crate) struct Unreadable {
 }
 
 /// How an envelope becomes facts: [`Provider::normalize`], but in tests.
-type Normalize = fn(&Envelope, &SourceSettings) -> Result<Vec<PaymentEvent>, ParkReason>;
+pub(crate) type Normalize = fn(&Envelope, &SourceSettings) -> Result<Vec<PaymentEvent>, ParkReason>;
 
 impl From<ParkReason> for Parked {
     fn from(reason: ParkReason) -> Self {
@@ -84,7 +84,7 @@ pub(crate) fn prepare(batch: Batch, settings: &HashMap<String, SourceSettings>) 
 impl Normalized {
     /// A body that makes the mapping panic would do so again after every restart: it is parked like any other that is
     /// not understood.
-    fn new(envelope: Envelope, settings: &SourceSettings, normalize: Normalize) -> Self {
+    pub(crate) fn new(envelope: Envelope, settings: &SourceSettings, normalize: Normalize) -> Self {
         // Unwind safety: both are only read.
         let facts = match catch_unwind(AssertUnwindSafe(|| normalize(&envelope, settings))) {
             Ok(facts) => facts.map_err(Parked::from),

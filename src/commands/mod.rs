@@ -10,5 +10,6 @@ pub(crate) mod ingest;
 pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod process;
+pub(crate) mod replay;
 pub(crate) mod serve;
 pub(crate) mod simulate;

@@ -17,6 +17,7 @@ mod harness;
 mod metrics;
 mod nothing_lost;
 mod pages;
+mod replay;
 mod rolling_restart;
 mod shutdown;
 mod store_away;

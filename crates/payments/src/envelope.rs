@@ -44,7 +44,9 @@ pub enum QueueMessage {
 
 /// A webhook whose signature was verified over exactly these bytes.
 ///
-/// Invariant: made only by [`QueueMessage::decode`], from what [`Verified::seal`](crate::Verified::seal) wrote.
+/// Invariant: made only from what was verified: by [`QueueMessage::decode`] from what
+/// [`Verified::seal`](crate::Verified::seal) wrote, and from a stored webhook, which came that way
+/// ([`Envelope::of_stored`]).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
@@ -131,6 +133,20 @@ impl QueueMessage {
 }
 
 impl Envelope {
+    /// Of a webhook that is stored, so was verified when it came; the rest is filled in from its row.
+    pub fn of_stored(id: Uuid, received_at: UnixMillis, provider: Provider) -> Self {
+        Self {
+            id,
+            received_at,
+            provider,
+            source: String::new(),
+            secret: String::new(),
+            traceparent: String::new(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
     /// The envelope in wire format.
     pub fn encode(&self) -> Bytes {
         let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_ref()));

@@ -15,6 +15,8 @@ pub struct Store {
     client: Client,
     database: String,
     cluster: Option<Cluster>,
+    /// Rows go to the tables of a replay, and not to those that are read.
+    staged: bool,
 }
 
 /// ClickHouse did not do what it was asked.
@@ -75,7 +77,7 @@ impl Store {
         if let Some(password) = password {
             client = client.with_password(password.expose());
         }
-        Self { client, database: database.to_owned(), cluster: None }
+        Self { client, database: database.to_owned(), cluster: None, staged: false }
     }
 
     /// The same, its tables on a cluster.
@@ -83,6 +85,21 @@ impl Store {
     pub fn on_cluster(mut self, cluster: Cluster) -> Self {
         self.cluster = Some(cluster);
         self
+    }
+
+    /// The same, its rows going to the tables of a [replay](crate::replay).
+    pub(crate) fn staged(&self) -> Self {
+        Self { staged: true, ..self.clone() }
+    }
+
+    /// Whether its rows go to the tables of a replay.
+    pub(crate) fn is_staged(&self) -> bool {
+        self.staged
+    }
+
+    /// Where rows of `table` go.
+    pub(crate) fn table(&self, table: &str) -> String {
+        if self.staged { crate::replay::staged(table) } else { table.to_owned() }
     }
 
     /// The client, its database set: for readers with SQL of their own.

@@ -151,7 +151,7 @@ impl Store {
         for<'a> T::Value<'a>: StoredRow,
     {
         let client = client.with_setting("insert_deduplication_token", token(rows));
-        let mut insert = client.insert::<T>(T::TABLE).await?;
+        let mut insert = client.insert::<T>(&self.table(T::TABLE)).await?;
         for row in rows {
             insert.write(row).await?;
         }

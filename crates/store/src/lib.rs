@@ -4,6 +4,7 @@
 //!   [`Store::client`].
 //! - [`migrate`](Store::migrate) creates and upgrades the tables (`migrations/*.sql`).
 //! - [`rows`] are what is written, [`insert`] how, and what to do when ClickHouse refuses.
+//! - [`replay`] maps what is stored again, compares, and puts it in its place.
 //! - [`Cluster`] says that the tables are on many servers; the rest stays as it is.
 //! - [`engine`] is the embedded ClickHouse.
 
@@ -15,6 +16,7 @@ pub mod insert;
 mod migrate;
 mod places;
 mod refusal;
+pub mod replay;
 pub mod rows;
 mod tables;
 

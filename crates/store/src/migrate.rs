@@ -65,6 +65,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0004_compact_parts.sql"),
     },
     Migration { version: 5, name: "completeness", sql: include_str!("../migrations/0005_completeness.sql") },
+    Migration { version: 6, name: "replay", sql: include_str!("../migrations/0006_replay.sql") },
 ];
 
 const RECORDS: &str = "CREATE TABLE IF NOT EXISTS {database}.schema_migrations

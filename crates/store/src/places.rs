@@ -101,10 +101,15 @@ impl Store {
         if places.is_empty() {
             return Ok(());
         }
-        in_turn(|| self.write_with::<Place<'_>>(self.sequential_client(), places)).await?;
         let mut identities: Vec<u64> = places.iter().map(|place| place.identity).collect();
         identities.sort_unstable();
         identities.dedup();
+        if self.is_staged() {
+            for asked in identities.chunks(ASKED_AT_ONCE) {
+                self.look_at_live(asked).await?;
+            }
+        }
+        in_turn(|| self.write_with::<Place<'_>>(self.sequential_client(), places)).await?;
         let mut repeated = Vec::new();
         for asked in identities.chunks(ASKED_AT_ONCE) {
             repeated.extend(in_turn(|| self.repeated(asked)).await?);
@@ -118,11 +123,25 @@ impl Store {
         Ok(())
     }
 
+    /// Notes in a replay's table where the facts lie that are read, so that it retracts them as a live copy would.
+    async fn look_at_live(&self, identities: &[u64]) -> Result<(), ClickHouseError> {
+        let sql = format!(
+            "INSERT INTO {} (identity, source, event_id, fact, occurred_at, received_at, mapper_version) \
+             SELECT identity, source, event_id, fact, occurred_at, received_at, mapper_version \
+             FROM {} WHERE identity IN ({})",
+            self.table(Place::TABLE),
+            Place::TABLE,
+            list(identities)
+        );
+        self.sequential_client().query_raw(&sql).execute().await
+    }
+
     /// Those of `identities` that were noted more than once, be it twice in the same minute: nearly always none or few,
     /// and cheap to find, since only one column is read.
     async fn repeated(&self, identities: &[u64]) -> Result<Vec<u64>, ClickHouseError> {
         let sql = format!(
-            "SELECT identity FROM payment_event_places WHERE identity IN ({}) GROUP BY identity HAVING count() > 1",
+            "SELECT identity FROM {} WHERE identity IN ({}) GROUP BY identity HAVING count() > 1",
+            self.table(Place::TABLE),
             list(identities)
         );
         let rows: Vec<Repeated> = self.sequential_client().query_raw(&sql).fetch_all().await?;
@@ -135,7 +154,8 @@ impl Store {
             "SELECT source, event_id, fact, toUnixTimestamp64Milli(occurred_at) AS occurred_at, \
              toUnixTimestamp64Milli(received_at) AS received_at, mapper_version, toUInt8(1) AS is_deleted \
              FROM (SELECT *, version, max(version) OVER (PARTITION BY source, event_id, fact) AS newest \
-             FROM payment_event_places FINAL WHERE identity IN ({})) WHERE version < newest",
+             FROM {} FINAL WHERE identity IN ({})) WHERE version < newest",
+            self.table(Place::TABLE),
             list(identities)
         );
         self.sequential_client().query_raw(&sql).fetch_all().await

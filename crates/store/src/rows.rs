@@ -158,7 +158,7 @@ fn provider_name<S: Serializer>(provider: &Provider, serializer: S) -> Result<S:
 }
 
 /// Whether two webhooks about one fact may tell different times.
-fn time_may_differ(provider: Provider) -> bool {
+pub(crate) fn time_may_differ(provider: Provider) -> bool {
     match provider {
         // The time is the event's own, made once.
         Provider::Stripe | Provider::Checkout => false,
@@ -290,6 +290,12 @@ impl<'a> ParkedWebhookRow<'a> {
             detail,
             body: Bytes::new(&envelope.body),
         }
+    }
+
+    /// Takes the row of `envelope` out of the view: a replay understands it.
+    pub fn understood(envelope: &'a Envelope, stored_at: UnixMillis) -> Self {
+        let body = Bytes::new(b"");
+        Self { body, ..Self::because(envelope, "", String::new(), stored_at) }
     }
 
     /// The row of a queue message that is none; its id is made from its bytes, so that a redelivery is the same row.

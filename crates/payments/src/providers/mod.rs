@@ -8,6 +8,7 @@ mod canonical;
 mod card;
 mod card_number;
 mod checkout;
+mod event_types;
 mod json;
 mod loose;
 mod object;

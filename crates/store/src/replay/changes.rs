@@ -1,0 +1,275 @@
+//! What a replay would change: the rows it mapped beside those that stand.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::{READ, ReplayError, Staging, query, staged};
+use crate::rows::PaymentEventRow;
+
+/// Columns that tell where a row came from and not what happened.
+const NOT_COMPARED: &[&str] =
+    &["event_id", "fact", "source", "received_at", "stored_at", "mapper_version", "webhook_id"];
+
+/// What a replay changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Webhooks by what became of them and what becomes of them: before, after, reason if parked after, how many.
+    pub webhooks: Vec<(String, String, String, u64)>,
+    /// Facts, each counted once.
+    pub facts: FactChanges,
+    /// In how many facts each column changes, the most first.
+    pub columns: Vec<(String, u64)>,
+    /// Facts by source, kind, outcome and currency, before and after; only those that differ.
+    pub groups: Vec<Group>,
+}
+
+/// Facts that a replay tells, beside those that stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
+pub struct FactChanges {
+    /// Not there before.
+    pub added: u64,
+    /// There, and told no more.
+    pub withdrawn: u64,
+    /// There with other contents.
+    pub changed: u64,
+    /// There as they are told.
+    pub unchanged: u64,
+    /// There by a newer mapping, or told at a later time: they stay as they are.
+    pub newer: u64,
+}
+
+impl FactChanges {
+    fn add(&mut self, other: Self) {
+        self.added += other.added;
+        self.withdrawn += other.withdrawn;
+        self.changed += other.changed;
+        self.unchanged += other.unchanged;
+        self.newer += other.newer;
+    }
+}
+
+/// Facts of one kind, before and after.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Row, Deserialize)]
+pub struct Group {
+    /// The source.
+    pub source: String,
+    /// What happened.
+    pub kind: String,
+    /// How it ended.
+    pub outcome: String,
+    /// ISO 4217 code, empty without an amount.
+    pub currency: String,
+    /// How many facts, before.
+    pub facts_before: i64,
+    /// How many facts, after.
+    pub facts_after: i64,
+    /// Their amount in minor units, before.
+    pub amount_minor_before: i64,
+    /// Their amount in minor units, after.
+    pub amount_minor_after: i64,
+}
+
+#[derive(Row, Deserialize)]
+struct Transition {
+    outcome_before: String,
+    outcome: String,
+    reason: String,
+    webhooks: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct Partition {
+    partition_id: String,
+}
+
+fn compared() -> impl Iterator<Item = &'static str> {
+    PaymentEventRow::COLUMN_NAMES.iter().copied().filter(|column| !NOT_COMPARED.contains(column))
+}
+
+impl Staging {
+    /// Marks what is stored of the webhooks that were mapped and that no mapping tells any more, then compares. Nothing
+    /// that is read changes.
+    pub async fn compare(&self, mut progress: impl FnMut(usize, usize)) -> Result<Changes, ReplayError> {
+        let hours = self.hours().await?;
+        let days = self.partitions("payment_events_stored").await?.len();
+        for (done, hour) in hours.iter().enumerate() {
+            self.sign_of_life().await?;
+            self.withdraw(*hour).await?;
+            progress(done + 1, hours.len() + days);
+        }
+        let sql = format!(
+            "SELECT outcome_before, outcome, reason, count() AS webhooks FROM {READ} FINAL \
+             GROUP BY ALL ORDER BY webhooks DESC, outcome_before, outcome, reason"
+        );
+        let transitions: Vec<Transition> =
+            self.live.client().query_raw(&sql).fetch_all().await.map_err(query("count webhooks"))?;
+        let mut changes = Changes {
+            webhooks: transitions
+                .into_iter()
+                .map(|row| (row.outcome_before, row.outcome, row.reason, row.webhooks))
+                .collect(),
+            ..Changes::default()
+        };
+        // Retractions may lie in days that nothing else is mapped to.
+        let days = self.partitions("payment_events_stored").await?;
+        for (done, day) in days.iter().enumerate() {
+            self.sign_of_life().await?;
+            self.compare_day(day, &mut changes).await?;
+            progress(hours.len() + done + 1, hours.len() + days.len());
+        }
+        changes.columns.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        changes.groups.sort();
+        Ok(changes)
+    }
+
+    /// The hours that mapped webhooks came in, as milliseconds.
+    async fn hours(&self) -> Result<Vec<i64>, ReplayError> {
+        #[derive(Row, Deserialize)]
+        struct Hour {
+            hour: i64,
+        }
+        let sql = format!(
+            "SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfHour(received_at))) * 1000 AS hour FROM {READ} ORDER BY hour"
+        );
+        let hours: Vec<Hour> = self
+            .live
+            .client()
+            .query_raw(&sql)
+            .fetch_all()
+            .await
+            .map_err(query("tell how far a replay is"))?;
+        Ok(hours.into_iter().map(|row| row.hour).collect())
+    }
+
+    /// Retracts the facts of the webhooks of one hour that are told no more.
+    async fn withdraw(&self, hour: i64) -> Result<(), ReplayError> {
+        let table = staged("payment_events_stored");
+        let within = format!(
+            "received_at >= fromUnixTimestamp64Milli({hour}) AND received_at < fromUnixTimestamp64Milli({})",
+            hour + 3_600_000
+        );
+        // An index on a column outside the key would skip newer copies that make an older one void.
+        let sql = format!(
+            "INSERT INTO {table} (source, event_id, fact, occurred_at, received_at, mapper_version, webhook_id, is_deleted) \
+             SELECT source, event_id, fact, occurred_at, received_at, mapper_version, webhook_id, 1 \
+             FROM payment_events_stored FINAL WHERE {within} \
+             AND webhook_id IN (SELECT webhook_id FROM {READ} WHERE {within}) \
+             AND (toStartOfMinute(occurred_at), source, event_id, fact) NOT IN \
+             (SELECT toStartOfMinute(occurred_at), source, event_id, fact FROM {table} WHERE is_deleted = 0 AND event_id IN \
+             (SELECT event_id FROM payment_events_stored WHERE {within})) \
+             SETTINGS use_skip_indexes_if_final_exact_mode = 1, max_partitions_per_insert_block = 0"
+        );
+        self.execute("find facts that are told no more", &sql).await
+    }
+
+    pub(super) async fn partitions(&self, table: &str) -> Result<Vec<String>, ReplayError> {
+        let sql = "SELECT DISTINCT partition_id FROM system.parts \
+                   WHERE database = currentDatabase() AND table = ? AND active ORDER BY partition_id";
+        let asked = self.live.client().query(sql).bind(staged(table)).fetch_all::<Partition>().await;
+        let partitions = asked.map_err(query("tell the days of a replay"))?;
+        Ok(partitions.into_iter().map(|row| row.partition_id).collect())
+    }
+
+    async fn compare_day(&self, day: &str, changes: &mut Changes) -> Result<(), ReplayError> {
+        let compared: Vec<&str> = compared().collect();
+        let facts = self.facts_of(day, &compared);
+        let action = "compare facts";
+        let sql = format!(
+            "SELECT countIf(NOT was AND is) AS added, countIf(was AND NOT is) AS withdrawn, \
+             countIf(was AND is AND wins AND contents != contents_before) AS changed, \
+             countIf(was AND is AND wins AND contents = contents_before) AS unchanged, \
+             countIf(NOT wins) AS newer FROM ({facts})"
+        );
+        let counted = self.live.client().query_raw(&sql).fetch_one::<FactChanges>().await;
+        changes.facts.add(counted.map_err(query(action))?);
+
+        let differ: Vec<String> = (1..=compared.len())
+            .map(|at| {
+                format!(
+                    "countIf(was AND is AND wins AND contents.{at} IS DISTINCT FROM contents_before.{at})"
+                )
+            })
+            .collect();
+        let sql = format!("SELECT [{}] FROM ({facts})", differ.join(", "));
+        let counts =
+            self.live.client().query_raw(&sql).fetch_one::<Vec<u64>>().await.map_err(query(action))?;
+        for (column, count) in compared.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            match changes.columns.iter_mut().find(|(name, _)| name == column) {
+                Some((_, sum)) => *sum += count,
+                None => changes.columns.push(((*column).to_owned(), count)),
+            }
+        }
+
+        let column = |name: &str| compared.iter().position(|column| *column == name).map_or(0, |at| at + 1);
+        let (kind, outcome) = (column("kind"), column("outcome"));
+        let (currency, amount) = (column("currency"), column("amount_minor"));
+        let of = |side: &str, there: &str, sign: &str| {
+            format!(
+                "(source, toString({side}.{kind}), toString({side}.{outcome}), toString({side}.{currency}), \
+                 toInt64({there}), if({there}, {side}.{amount}, 0), '{sign}')"
+            )
+        };
+        let sql = format!(
+            "SELECT toString(g.1) AS source, g.2 AS kind, g.3 AS outcome, g.4 AS currency, \
+             sumIf(g.5, g.7 = 'before') AS facts_before, sumIf(g.5, g.7 = 'after') AS facts_after, \
+             sumIf(g.6, g.7 = 'before') AS amount_minor_before, sumIf(g.6, g.7 = 'after') AS amount_minor_after \
+             FROM (SELECT arrayJoin([{}, {}]) AS g FROM ({facts})) WHERE g.5 > 0 GROUP BY ALL \
+             HAVING facts_before != facts_after OR amount_minor_before != amount_minor_after",
+            of("contents_before", "was", "before"),
+            of("contents_after", "is", "after"),
+        );
+        let groups: Vec<Group> =
+            self.live.client().query_raw(&sql).fetch_all().await.map_err(query(action))?;
+        for group in groups {
+            merge(&mut changes.groups, group);
+        }
+        Ok(())
+    }
+
+    /// SQL of the facts that a replay tells or retracts on one day: whether each was there and is there afterwards,
+    /// whether the replay's copy wins, and both contents.
+    fn facts_of(&self, day: &str, compared: &[&str]) -> String {
+        let table = staged("payment_events_stored");
+        let key = "toStartOfMinute(occurred_at) AS minute, source, event_id, fact";
+        let contents = compared.join(", ");
+        let copies = |table: &str, replayed: u8, more: &str| {
+            format!(
+                "SELECT {key}, ({contents}) AS copy, version, is_deleted, {replayed} AS replayed FROM {table} \
+                 WHERE _partition_id = '{day}'{more}"
+            )
+        };
+        let told = format!(
+            " AND (toStartOfMinute(occurred_at), source, event_id, fact) IN \
+             (SELECT toStartOfMinute(occurred_at), source, event_id, fact FROM {table} WHERE _partition_id = '{day}')"
+        );
+        format!(
+            "SELECT source, contents_before, contents, \
+             deleted_before = 0 AND version_before > 0 AS was, version_after >= version_before AS wins, \
+             if(wins, deleted = 0, was) AS is, if(wins, contents, contents_before) AS contents_after FROM \
+             (SELECT source, argMaxIf(copy, version, replayed = 0) AS contents_before, \
+             argMaxIf(copy, version, replayed = 1) AS contents, \
+             maxIf(version, replayed = 0) AS version_before, maxIf(version, replayed = 1) AS version_after, \
+             argMaxIf(is_deleted, version, replayed = 0) AS deleted_before, \
+             argMaxIf(is_deleted, version, replayed = 1) AS deleted \
+             FROM ({} UNION ALL {}) GROUP BY minute, source, event_id, fact) WHERE was OR is",
+            copies("payment_events_stored", 0, &told),
+            copies(&table, 1, ""),
+        )
+    }
+}
+
+fn merge(groups: &mut Vec<Group>, group: Group) {
+    let same = groups.iter_mut().find(|known| {
+        (&known.source, &known.kind, &known.outcome, &known.currency)
+            == (&group.source, &group.kind, &group.outcome, &group.currency)
+    });
+    match same {
+        Some(known) => {
+            known.facts_before += group.facts_before;
+            known.facts_after += group.facts_after;
+            known.amount_minor_before += group.amount_minor_before;
+            known.amount_minor_after += group.amount_minor_after;
+        }
+        None => groups.push(group),
+    }
+}

@@ -1,0 +1,386 @@
+//! A replay: what stored webhooks mean to the mappings of this build, put beside what is stored, then in its place.
+//!
+//! Everything a replay maps goes to tables of its own, so that nothing that is read changes before all of it is mapped
+//! and compared. [`Staging::swap`] then attaches whole partitions: a day changes between one question and the next.
+//!
+//! Invariants:
+//! - One replay at a time: its first table is created without `IF NOT EXISTS`, and who does not create it waits for no
+//!   one.
+//! - What was mapped is in `webhooks_read`, written after its rows. A replay that is interrupted goes on behind its end.
+//! - Every step may be done again: copies collapse, as those of a redelivery do.
+//! - Nothing that came meanwhile is lost: partitions are added to, never replaced, and versions decide.
+
+mod changes;
+mod swap;
+
+use std::time::Duration;
+
+use clickhouse::Row;
+use clickhouse::error::Error as ClickHouseError;
+use clickhouse::query::RowCursor;
+use payments::UnixMillis;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::rows::{StoredRow, TIME};
+use crate::{Store, refusal};
+
+pub use changes::{Changes, FactChanges, Group};
+
+const PREFIX: &str = "replay_";
+const RUN: &str = "replay_run";
+const READ: &str = "replay_webhooks_read";
+
+/// The tables that a replay has its own of.
+const COPIED: &[&str] =
+    &["payment_events_stored", "payment_event_places", "parked_webhooks_stored", "webhooks_stored"];
+
+/// ClickHouse's code for a table that exists.
+const TABLE_ALREADY_EXISTS: u32 = 57;
+
+/// After so long without a sign of life a replay is taken for interrupted.
+const SILENT: Duration = Duration::from_mins(2);
+
+/// The replay's table for rows of `table`.
+pub(crate) fn staged(table: &str) -> String {
+    format!("{PREFIX}{table}")
+}
+
+/// Which webhooks are replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Received at or after.
+    pub from_ms: i64,
+    /// Received before; what comes later is not of this replay.
+    pub to_ms: i64,
+    /// Only of these sources; empty: of all.
+    pub sources: Vec<String>,
+    /// Only those that are parked.
+    pub parked_only: bool,
+    /// Only this one.
+    pub webhook: Option<Uuid>,
+}
+
+/// A replay cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It is not made for a cluster's tables.
+    #[error("the tables are on cluster {cluster}: a replay attaches partitions of one server's tables only")]
+    Cluster {
+        /// Which cluster.
+        cluster: String,
+    },
+    /// Another one shows signs of life.
+    #[error("another replay is under way, on {instance}: its last sign of life is {seconds} s old")]
+    UnderWay {
+        /// Who runs it.
+        instance: String,
+        /// Age of its last sign of life, seconds.
+        seconds: i64,
+    },
+    /// Another one was begun and neither applied nor abandoned.
+    #[error(
+        "a replay of something else was begun and not finished ({parameters}): finish it, or `tillwatch replay --abandon`"
+    )]
+    Another {
+        /// What it replays.
+        parameters: String,
+    },
+    /// ClickHouse did not do it.
+    #[error("ClickHouse cannot {action}")]
+    Query {
+        /// What it was asked.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: ClickHouseError,
+    },
+}
+
+fn query(action: &'static str) -> impl Fn(ClickHouseError) -> ReplayError {
+    move |source| ReplayError::Query { action, source }
+}
+
+/// A stored request, to be mapped again.
+#[derive(Debug, Row, Deserialize)]
+pub struct StoredWebhook {
+    /// Our id of the request.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub webhook_id: Uuid,
+    /// The source it was posted to.
+    pub source: String,
+    /// The provider's name.
+    pub provider: String,
+    /// When it arrived, milliseconds.
+    pub received_at: i64,
+    /// Reference of the secret that matched.
+    pub secret: String,
+    /// What became of it.
+    pub outcome: String,
+    /// How many facts it became.
+    pub facts: u16,
+    /// W3C trace context.
+    pub traceparent: String,
+    /// As they came.
+    pub headers: Vec<(String, serde_bytes::ByteBuf)>,
+    /// The exact body.
+    pub body: serde_bytes::ByteBuf,
+}
+
+/// A webhook that was mapped again.
+#[derive(Debug, Row, Serialize)]
+pub struct WebhookReadRow<'a> {
+    received_at: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    webhook_id: Uuid,
+    source: &'a str,
+    outcome_before: &'a str,
+    outcome: &'static str,
+    reason: &'a str,
+}
+
+impl<'a> WebhookReadRow<'a> {
+    /// The row of `webhook`, which becomes `outcome`, for `reason` if it is parked.
+    pub fn new(webhook: &'a StoredWebhook, outcome: &'static str, reason: &'a str) -> Self {
+        Self {
+            received_at: webhook.received_at,
+            webhook_id: webhook.webhook_id,
+            source: &webhook.source,
+            outcome_before: &webhook.outcome,
+            outcome,
+            reason,
+        }
+    }
+}
+
+impl StoredRow for WebhookReadRow<'_> {
+    const TABLE: &'static str = "webhooks_read";
+    const TYPES: &'static [&'static str] = &[
+        TIME,
+        "UUID",
+        "LowCardinality(String)",
+        "LowCardinality(String)",
+        "LowCardinality(String)",
+        "LowCardinality(String)",
+    ];
+
+    fn identity(&self, digest: &mut dyn FnMut(&[u8])) {
+        digest(self.webhook_id.as_bytes());
+        digest(self.outcome.as_bytes());
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct Begun {
+    parameters: String,
+    instance: String,
+    to_ms: i64,
+    silent_ms: i64,
+}
+
+/// The tables of a replay that is under way.
+#[derive(Debug)]
+pub struct Staging {
+    live: Store,
+    store: Store,
+    selection: Selection,
+    parameters: String,
+    instance: String,
+    /// Whether an interrupted one goes on.
+    pub resumed: bool,
+}
+
+impl Staging {
+    /// Begins a replay, or goes on with one of the same `parameters`: what was asked for, as its user would recognize
+    /// it, and which mappings answer. The end of the selection is the one it began with.
+    pub async fn open(
+        live: &Store,
+        mut selection: Selection,
+        parameters: String,
+        instance: String,
+    ) -> Result<Self, ReplayError> {
+        if let Some(cluster) = live.cluster() {
+            return Err(ReplayError::Cluster { cluster: cluster.name.clone() });
+        }
+        let run = format!(
+            "CREATE TABLE {RUN} (parameters String, instance String, to_ms Int64, at DateTime64(3, 'UTC') \
+             DEFAULT now64(3)) ENGINE = MergeTree ORDER BY at"
+        );
+        let created = live.client().query_raw(&run).execute().await;
+        let resumed = match created {
+            Ok(()) => false,
+            Err(ClickHouseError::BadResponse(text)) if refusal::code(&text) == Some(TABLE_ALREADY_EXISTS) => {
+                true
+            }
+            Err(source) => return Err(query("create the tables of a replay")(source)),
+        };
+        if resumed && let Some(begun) = begun(live).await? {
+            if begun.silent_ms < i64::try_from(SILENT.as_millis()).unwrap_or(i64::MAX) {
+                let seconds = begun.silent_ms / 1_000;
+                return Err(ReplayError::UnderWay { instance: begun.instance, seconds });
+            }
+            if begun.parameters != parameters {
+                return Err(ReplayError::Another { parameters: begun.parameters });
+            }
+            selection.to_ms = begun.to_ms;
+        }
+        let store = live.staged();
+        let staging = Self { live: live.clone(), store, selection, parameters, instance, resumed };
+        staging.sign_of_life().await?;
+        staging.create().await?;
+        Ok(staging)
+    }
+
+    async fn create(&self) -> Result<(), ReplayError> {
+        let read = format!(
+            "CREATE TABLE IF NOT EXISTS {READ} (received_at DateTime64(3, 'UTC'), webhook_id UUID, \
+             source LowCardinality(String), outcome_before LowCardinality(String), outcome LowCardinality(String), \
+             reason LowCardinality(String)) ENGINE = ReplacingMergeTree ORDER BY (received_at, webhook_id)"
+        );
+        let copies =
+            COPIED.iter().map(|table| format!("CREATE TABLE IF NOT EXISTS {} AS {table}", staged(table)));
+        for statement in copies.chain([read]) {
+            self.execute("create the tables of a replay", &statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Throws a replay away, whoever began it; whether there was one. One that shows signs of life is left alone.
+    pub async fn abandon(live: &Store) -> Result<bool, ReplayError> {
+        let there =
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, ?)";
+        let asked = live.client().query(there).bind(PREFIX).fetch_one::<u64>().await;
+        if asked.map_err(query("tell its tables"))? == 0 {
+            return Ok(false);
+        }
+        if let Some(begun) = begun(live).await?
+            && begun.silent_ms < i64::try_from(SILENT.as_millis()).unwrap_or(i64::MAX)
+        {
+            let seconds = begun.silent_ms / 1_000;
+            return Err(ReplayError::UnderWay { instance: begun.instance, seconds });
+        }
+        drop_tables(live).await?;
+        Ok(true)
+    }
+
+    /// Ends it: its tables are dropped.
+    pub async fn finish(self) -> Result<(), ReplayError> {
+        drop_tables(&self.live).await
+    }
+
+    /// Leaves its tables as they are and says that nobody is at work: it may be gone on with at once.
+    pub async fn leave(self) -> Result<(), ReplayError> {
+        self.record("").await
+    }
+
+    /// Says that it is under way; at least every minute.
+    pub async fn sign_of_life(&self) -> Result<(), ReplayError> {
+        self.record(&self.instance).await
+    }
+
+    /// No instance: nobody is at work.
+    async fn record(&self, instance: &str) -> Result<(), ReplayError> {
+        let sql = format!("INSERT INTO {RUN} (parameters, instance, to_ms) VALUES (?, ?, ?)");
+        let client = self.live.client();
+        let sign = client.query(&sql).bind(&self.parameters).bind(instance).bind(self.selection.to_ms);
+        sign.execute().await.map_err(query("record a sign of life"))
+    }
+
+    /// Where mapped rows go.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How many webhooks are selected, and how many of them are mapped already.
+    pub async fn counts(&self) -> Result<(u64, u64), ReplayError> {
+        let selected = format!("SELECT count() FROM webhooks WHERE {}", self.selected());
+        let read = format!("SELECT count() FROM {READ} FINAL");
+        let action = "count webhooks";
+        let selected = self.bound(&selected).fetch_one::<u64>().await.map_err(query(action))?;
+        let read = self.live.client().query_raw(&read).fetch_one::<u64>().await.map_err(query(action))?;
+        Ok((selected, read))
+    }
+
+    /// The end of what is mapped.
+    pub async fn read_until(&self) -> Result<Option<(i64, Uuid)>, ReplayError> {
+        #[derive(Row, Deserialize)]
+        struct Last {
+            received_at: i64,
+            #[serde(with = "clickhouse::serde::uuid")]
+            webhook_id: Uuid,
+        }
+        let sql = format!("SELECT received_at, webhook_id FROM {READ} ORDER BY 1 DESC, 2 DESC LIMIT 1");
+        let last = self.live.client().query_raw(&sql).fetch_optional::<Last>().await;
+        Ok(last.map_err(query("tell how far a replay is"))?.map(|last| (last.received_at, last.webhook_id)))
+    }
+
+    /// The next `limit` selected webhooks behind `after`, in the order they came.
+    pub fn webhooks(
+        &self,
+        after: Option<(i64, Uuid)>,
+        limit: u32,
+    ) -> Result<RowCursor<StoredWebhook>, ReplayError> {
+        let behind = after.map_or_else(String::new, |(at, id)| {
+            format!(
+                " AND received_at >= fromUnixTimestamp64Milli({at}) \
+                 AND (received_at, webhook_id) > (fromUnixTimestamp64Milli({at}), toUUID('{id}'))"
+            )
+        });
+        let sql = format!(
+            "SELECT webhook_id, source, provider, received_at, secret, outcome, facts, traceparent, headers, body \
+             FROM webhooks WHERE {}{behind} ORDER BY received_at, webhook_id LIMIT {limit}",
+            self.selected()
+        );
+        self.bound(&sql).fetch::<StoredWebhook>().map_err(query("read stored webhooks"))
+    }
+
+    fn selected(&self) -> String {
+        let Selection { from_ms, to_ms, sources, parked_only, webhook } = &self.selection;
+        let mut sql = format!(
+            "received_at >= fromUnixTimestamp64Milli({from_ms}) AND received_at < fromUnixTimestamp64Milli({to_ms})"
+        );
+        if !sources.is_empty() {
+            sql.push_str(" AND source IN ?");
+        }
+        if *parked_only {
+            sql.push_str(" AND outcome = 'parked'");
+        }
+        if let Some(id) = webhook {
+            sql.push_str(&format!(" AND webhook_id = '{id}'"));
+        }
+        sql
+    }
+
+    fn bound(&self, sql: &str) -> clickhouse::query::Query {
+        let query = self.live.client().query(sql);
+        if self.selection.sources.is_empty() { query } else { query.bind(&self.selection.sources) }
+    }
+
+    async fn execute(&self, action: &'static str, sql: &str) -> Result<(), ReplayError> {
+        self.live.client().query_raw(sql).execute().await.map_err(query(action))
+    }
+}
+
+/// When a selection without an end ends: now.
+pub fn until(to: Option<UnixMillis>, now: UnixMillis) -> i64 {
+    to.map_or(now.0, |to| to.0.min(now.0))
+}
+
+async fn begun(live: &Store) -> Result<Option<Begun>, ReplayError> {
+    let sql = format!(
+        "SELECT parameters, instance, to_ms, \
+         if(instance = '', toInt64(9223372036854775807), dateDiff('millisecond', at, now64(3))) AS silent_ms \
+         FROM {RUN} ORDER BY at DESC LIMIT 1"
+    );
+    live.client().query_raw(&sql).fetch_optional().await.map_err(query("tell what replay was begun"))
+}
+
+/// The first table goes last: until then nobody begins another.
+async fn drop_tables(live: &Store) -> Result<(), ReplayError> {
+    let copies = COPIED.iter().map(|table| staged(table));
+    for table in copies.chain([READ.to_owned(), RUN.to_owned()]) {
+        let sql = format!("DROP TABLE IF EXISTS {table} SYNC");
+        live.client().query_raw(&sql).execute().await.map_err(query("drop the tables of a replay"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! What an older mapping made of webhooks is mapped again: shown first, put in its place when asked, and then equal to
+//! what was posted, whatever the older mapping had got wrong.
+
+use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::SystemClock;
+use simulator::load::{LoadConfig, Pace, run};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{DEADLINE, Installation, until};
+use crate::nothing_lost::joined;
+use crate::truth::{compare, number};
+
+/// How an older mapping, which was wrong, would have stored it.
+const OLDER: &[&str] = &[
+    "CREATE TABLE tillwatch.kept AS tillwatch.payment_events_stored",
+    "INSERT INTO tillwatch.kept SELECT * FROM tillwatch.payment_events_stored FINAL",
+    "TRUNCATE TABLE tillwatch.payment_events_stored",
+    "TRUNCATE TABLE tillwatch.payment_event_places",
+    // A decline was called by a wrong name; a time was read in a wrong zone, for one provider into another day.
+    "INSERT INTO tillwatch.payment_events_stored SELECT * REPLACE (toUInt16(0) AS mapper_version, \
+     if(decline_category = 'insufficient_funds', 'other', decline_category) AS decline_category, \
+     occurred_at + if(source = 'adyen-eu', INTERVAL 30 HOUR, INTERVAL 3 HOUR) AS occurred_at) \
+     FROM tillwatch.kept WHERE source != 'shop'",
+    // A fact that nothing tells any more.
+    "INSERT INTO tillwatch.payment_events_stored SELECT * REPLACE (toUInt16(0) AS mapper_version, fact + 100 AS fact, \
+     'JPY' AS currency, toInt64(4200) AS amount_minor) FROM tillwatch.kept WHERE source = 'stripe-us' LIMIT 10",
+    // Nothing of one source was understood.
+    "INSERT INTO tillwatch.webhooks_stored SELECT * REPLACE ('parked' AS outcome, toUInt16(0) AS facts, \
+     stored_at + INTERVAL 1 SECOND AS stored_at) FROM tillwatch.webhooks_stored FINAL WHERE source = 'shop'",
+    "INSERT INTO tillwatch.parked_webhooks_stored \
+     SELECT webhook_id, source, provider, received_at, stored_at, 'missing_field', 'no /kind', body \
+     FROM tillwatch.webhooks WHERE source = 'shop'",
+    "DROP TABLE tillwatch.kept",
+];
+
+/// Everything that is read, as one number.
+const READ: &str = "SELECT (SELECT sum(cityHash64(*)) FROM tillwatch.payment_events), \
+                    (SELECT sum(cityHash64(webhook_id, outcome, facts, body)) FROM tillwatch.webhooks), \
+                    (SELECT sum(cityHash64(*)) FROM tillwatch.parked_webhooks)";
+
+fn replay(installation: &Installation, arguments: &[&str]) -> Output {
+    installation.command(&[&["replay"], arguments].concat()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
+}
+
+async fn loaded(installation: &Installation) -> std::path::PathBuf {
+    let ledger = installation.path("ledger-0.jsonl");
+    let mut load = LoadConfig::new(11, installation.target(), installation.sources());
+    (load.pace, load.connections, load.warm_up) = (Pace::PerSecond(600.0), 16, Duration::ZERO);
+    (load.duration, load.drain, load.ledger) = (Duration::from_secs(3), DEADLINE, Some(ledger.clone()));
+    load.duplicate_share = 0.1;
+    let report = run(load, Arc::new(SystemClock), CancellationToken::new()).await.unwrap();
+    assert_eq!(report.events, report.acknowledged_events, "{report}");
+    ledger
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_older_mapping_made_is_shown_beside_and_replaced_by_what_this_one_makes() {
+    let installation = Installation::new("[processor]\nlinger_ms = 100\n");
+    let _server = installation.serve_ready().await;
+    let ledger = loaded(&installation).await;
+    let truth = joined(&installation, &[ledger]);
+    compare(&installation, &truth).await;
+    for sql in OLDER {
+        installation.ask(sql).await.unwrap();
+    }
+    let before = installation.ask(READ).await.unwrap();
+
+    let shown = replay(&installation, &[]);
+    let text = said(&shown);
+    assert!(shown.status.success(), "{text}");
+    let shop = number(&installation, "SELECT count() FROM tillwatch.parked_webhooks").await;
+    assert!(shop > 10 && text.contains(&format!("{shop} parked -> stored\n")), "{text}");
+    assert!(text.contains("stripe-us ") && text.contains("JPY"), "{text}");
+    assert_eq!(installation.ask(READ).await.unwrap(), before, "shown, and nothing changed");
+    eprintln!("{text}");
+
+    // Something else is not begun over it, and one that lives is not gone on with.
+    let other = replay(&installation, &["--source", "shop"]);
+    assert!(!other.status.success() && said(&other).contains("--abandon"), "{}", said(&other));
+    let alive = "INSERT INTO tillwatch.replay_run (parameters, instance, to_ms) \
+                 SELECT parameters, 'another', to_ms FROM tillwatch.replay_run ORDER BY at DESC LIMIT 1";
+    installation.ask(alive).await.unwrap();
+    for arguments in [&["--apply"] as &[_], &["--abandon"]] {
+        let second = replay(&installation, arguments);
+        assert!(
+            !second.status.success() && said(&second).contains("under way, on another"),
+            "{}",
+            said(&second)
+        );
+    }
+    installation
+        .ask("ALTER TABLE tillwatch.replay_run DELETE WHERE instance = 'another' SETTINGS mutations_sync = 2")
+        .await
+        .unwrap();
+
+    let applied = replay(&installation, &["--apply"]);
+    let text = said(&applied);
+    assert!(
+        applied.status.success() && text.contains("going on with") && text.contains("in place"),
+        "{text}"
+    );
+    compare(&installation, &truth).await;
+    let left = "SELECT count() FROM system.tables WHERE database = 'tillwatch' AND name LIKE 'replay%'";
+    assert_eq!(number(&installation, left).await, 0);
+    assert_eq!(
+        number(&installation, "SELECT count() FROM tillwatch.payment_events WHERE mapper_version = 0").await,
+        0
+    );
+
+    let again = replay(&installation, &[]);
+    let text = said(&again);
+    assert!(text.contains("nothing would change"), "{text}");
+    assert!(said(&replay(&installation, &["--abandon"])).contains("thrown away"));
+    assert!(said(&replay(&installation, &["--abandon"])).contains("there is no replay"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_replay_goes_on_and_loses_nothing_that_comes_meanwhile() {
+    let installation = Installation::new("[processor]\nlinger_ms = 100\n");
+    let _server = installation.serve_ready().await;
+    let first = loaded(&installation).await;
+    let truth = joined(&installation, &[first]);
+    compare(&installation, &truth).await;
+    for sql in OLDER {
+        installation.ask(sql).await.unwrap();
+    }
+    let mut command = installation.command(&["replay", "--apply"]);
+    let mut killed = 0;
+    for table in ["replay_webhooks_read", "replay_payment_events_stored"] {
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let rows = format!(
+            "SELECT sum(rows) FROM system.parts WHERE database = 'tillwatch' AND table = '{table}' AND active"
+        );
+        until("it has begun", async || {
+            number(&installation, &rows).await > 0 || child.try_wait().unwrap().is_some()
+        })
+        .await;
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        let _ = child.kill();
+        child.wait().unwrap();
+        // Nobody is at work, as after two minutes of silence.
+        let _ = installation
+            .ask("ALTER TABLE tillwatch.replay_run UPDATE instance = '' WHERE 1 SETTINGS mutations_sync = 2")
+            .await;
+    }
+    assert!(killed > 0, "it was too fast to be interrupted");
+    let text = said(&replay(&installation, &["--apply"]));
+    assert!(text.contains("in place"), "{text}");
+    compare(&installation, &truth).await;
+}
