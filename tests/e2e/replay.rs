@@ -18,7 +18,12 @@ const OLDER: &[&str] = &[
     "CREATE TABLE tillwatch.kept AS tillwatch.payment_events_stored",
     "INSERT INTO tillwatch.kept SELECT * FROM tillwatch.payment_events_stored FINAL",
     "TRUNCATE TABLE tillwatch.payment_events_stored",
+    "CREATE TABLE tillwatch.kept_places AS tillwatch.payment_event_places",
+    "INSERT INTO tillwatch.kept_places SELECT * FROM tillwatch.payment_event_places FINAL",
     "TRUNCATE TABLE tillwatch.payment_event_places",
+    "INSERT INTO tillwatch.payment_event_places SELECT * REPLACE (toUInt16(0) AS mapper_version, \
+     occurred_at + INTERVAL 30 HOUR AS occurred_at) FROM tillwatch.kept_places WHERE source = 'adyen-eu'",
+    "DROP TABLE tillwatch.kept_places",
     // A decline was called by a wrong name; a time was read in a wrong zone, for one provider into another day.
     "INSERT INTO tillwatch.payment_events_stored SELECT * REPLACE (toUInt16(0) AS mapper_version, \
      if(decline_category = 'insufficient_funds', 'other', decline_category) AS decline_category, \
@@ -49,9 +54,9 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
 }
 
-async fn loaded(installation: &Installation) -> std::path::PathBuf {
-    let ledger = installation.path("ledger-0.jsonl");
-    let mut load = LoadConfig::new(11, installation.target(), installation.sources());
+async fn loaded(installation: &Installation, seed: u64) -> std::path::PathBuf {
+    let ledger = installation.path(&format!("ledger-{seed}.jsonl"));
+    let mut load = LoadConfig::new(seed, installation.target(), installation.sources());
     (load.pace, load.connections, load.warm_up) = (Pace::PerSecond(600.0), 16, Duration::ZERO);
     (load.duration, load.drain, load.ledger) = (Duration::from_secs(3), DEADLINE, Some(ledger.clone()));
     load.duplicate_share = 0.1;
@@ -64,7 +69,7 @@ async fn loaded(installation: &Installation) -> std::path::PathBuf {
 async fn what_an_older_mapping_made_is_shown_beside_and_replaced_by_what_this_one_makes() {
     let installation = Installation::new("[processor]\nlinger_ms = 100\n");
     let _server = installation.serve_ready().await;
-    let ledger = loaded(&installation).await;
+    let ledger = loaded(&installation, 11).await;
     let truth = joined(&installation, &[ledger]);
     compare(&installation, &truth).await;
     for sql in OLDER {
@@ -77,6 +82,8 @@ async fn what_an_older_mapping_made_is_shown_beside_and_replaced_by_what_this_on
     assert!(shown.status.success(), "{text}");
     let shop = number(&installation, "SELECT count() FROM tillwatch.parked_webhooks").await;
     assert!(shop > 10 && text.contains(&format!("{shop} parked -> stored\n")), "{text}");
+    assert!(text.contains(" 10 withdrawn, ") && text.contains("with another occurred_at"), "{text}");
+    assert!(text.contains("with another decline_category") && !text.contains("adyen-eu"), "{text}");
     assert!(text.contains("stripe-us ") && text.contains("JPY"), "{text}");
     assert_eq!(installation.ask(READ).await.unwrap(), before, "shown, and nothing changed");
     eprintln!("{text}");
@@ -125,9 +132,8 @@ async fn what_an_older_mapping_made_is_shown_beside_and_replaced_by_what_this_on
 async fn an_interrupted_replay_goes_on_and_loses_nothing_that_comes_meanwhile() {
     let installation = Installation::new("[processor]\nlinger_ms = 100\n");
     let _server = installation.serve_ready().await;
-    let first = loaded(&installation).await;
-    let truth = joined(&installation, &[first]);
-    compare(&installation, &truth).await;
+    let first = loaded(&installation, 11).await;
+    compare(&installation, &joined(&installation, &[first.clone()])).await;
     for sql in OLDER {
         installation.ask(sql).await.unwrap();
     }
@@ -151,7 +157,57 @@ async fn an_interrupted_replay_goes_on_and_loses_nothing_that_comes_meanwhile() 
             .await;
     }
     assert!(killed > 0, "it was too fast to be interrupted");
+    // Mapped, then killed while it puts the days in their place: some are, and are attached again.
+    let text = said(&replay(&installation, &[]));
+    assert!(text.contains("going on with"), "{text}");
+    let day = "SELECT max(partition_id) FROM system.parts \
+               WHERE database = 'tillwatch' AND table = 'replay_payment_events_stored' AND active";
+    let day = installation.ask(day).await.unwrap();
+    let attach = format!(
+        "ALTER TABLE tillwatch.payment_events_stored ATTACH PARTITION ID '{day}' \
+         FROM tillwatch.replay_payment_events_stored"
+    );
+    installation.ask(&attach).await.unwrap();
+    let second = loaded(&installation, 12).await;
     let text = said(&replay(&installation, &["--apply"]));
     assert!(text.contains("in place"), "{text}");
-    compare(&installation, &truth).await;
+    compare(&installation, &joined(&installation, &[first, second])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_is_chosen_is_mapped_again() {
+    let installation = Installation::new("[processor]\nlinger_ms = 100\n");
+    let _server = installation.serve_ready().await;
+    let ledger = loaded(&installation, 11).await;
+    compare(&installation, &joined(&installation, &[ledger])).await;
+    let captures = "SELECT uniqExact(webhook_id) FROM tillwatch.webhooks WHERE source = 'adyen-eu' \
+                    AND match(body, '\"eventCode\"\\s*:\\s*\"CAPTURE\"')";
+    let of_shop = "SELECT count() FROM tillwatch.webhooks WHERE source = 'shop'";
+    let all = "SELECT count() FROM tillwatch.webhooks";
+    let one = installation.ask("SELECT any(webhook_id) FROM tillwatch.webhooks").await.unwrap();
+    for (arguments, expected) in [
+        (&["--source", "adyen-eu", "--type", "CAPTURE"] as &[_], number(&installation, captures).await),
+        (&["--source", "shop"], number(&installation, of_shop).await),
+        (&["--from", "2026-01-01T00:00:00Z"], number(&installation, all).await),
+        (&["--to", "2026-01-01T00:00:00Z"], 0),
+        (&["--webhook", &one], 1),
+        (&["--parked"], 0),
+    ] {
+        let text = said(&replay(&installation, arguments));
+        assert!(text.starts_with(&format!("{expected} webhooks mapped again")), "{arguments:?}: {text}");
+        assert!(text.contains("nothing would change"), "{arguments:?}: {text}");
+        assert_eq!(text.contains(", 0 as before,"), expected == 0, "{arguments:?}: {text}");
+        assert!(said(&replay(&installation, &["--abandon"])).contains("thrown away"));
+    }
+    for (arguments, problem) in [
+        (
+            &["--from", "2026-02-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"] as &[_],
+            "--from must be the earlier",
+        ),
+        (&["--from", "yesterday"], "RFC 3339"),
+        (&["--abandon", "--apply"], "cannot be used with"),
+    ] {
+        let refused = replay(&installation, arguments);
+        assert!(!refused.status.success() && said(&refused).contains(problem), "{}", said(&refused));
+    }
 }

@@ -110,6 +110,13 @@ async fn a_new_version_is_rolled_out_and_no_webhook_is_refused_or_lost() {
     let sending = tokio::spawn(run(load, Arc::new(SystemClock), enough.clone()));
     for service in &mut services {
         service.restart().await;
+        // As a roll-out does: the next one goes when this one is sent to again.
+        until("the load balancer sends to both", async || {
+            let statistics = reqwest::get(balancer.statistics()).await.unwrap().text().await.unwrap();
+            let servers = statistics.lines().filter(|line| line.starts_with("webhooks,ingest"));
+            servers.filter(|line| line.contains(",UP,")).count() == backends.len()
+        })
+        .await;
     }
     enough.cancel();
     let report = sending.await.unwrap().unwrap();

@@ -24,6 +24,7 @@ pub struct Backend {
 #[derive(Debug)]
 pub struct LoadBalancer {
     port: u16,
+    statistics: u16,
     _process: Group,
     _folder: TempDir,
 }
@@ -31,7 +32,7 @@ pub struct LoadBalancer {
 impl LoadBalancer {
     /// Asks every backend ten times a second.
     pub fn before(backends: &[Backend]) -> Self {
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (folder, port, statistics) = (tempfile::tempdir().unwrap(), free_port(), free_port());
         let server = |(index, backend): (usize, &Backend)| {
             format!(
                 "  server ingest{index} 127.0.0.1:{} check port {} inter 100ms fall 1 rise 1\n",
@@ -43,7 +44,8 @@ impl LoadBalancer {
             "defaults\n  mode http\n  retries 0\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n\
              \x20 timeout check 5s\n\
              listen webhooks\n  bind 127.0.0.1:{port}\n  balance roundrobin\n\
-             \x20 option httpchk GET /ready/ingest\n{servers}"
+             \x20 option httpchk GET /ready/ingest\n{servers}\
+             listen statistics\n  bind 127.0.0.1:{statistics}\n  stats enable\n  stats uri /\n"
         );
         let file = folder.path().join("haproxy.cfg");
         std::fs::write(&file, config).unwrap();
@@ -52,7 +54,12 @@ impl LoadBalancer {
         let log = folder.path().join("haproxy.log");
         let process = Group::spawn(command, &log);
         until_listening(port, STARTED_WITHIN, || std::fs::read_to_string(&log).unwrap_or_default());
-        Self { port, _process: process, _folder: folder }
+        Self { port, statistics, _process: process, _folder: folder }
+    }
+
+    /// Where it tells, as CSV, which backends it sends to: those whose line says `UP`.
+    pub fn statistics(&self) -> String {
+        format!("http://127.0.0.1:{}/;csv", self.statistics)
     }
 
     /// Where webhooks are posted to.

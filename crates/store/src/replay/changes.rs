@@ -69,6 +69,9 @@ pub struct Group {
     pub amount_minor_after: i64,
 }
 
+/// Copies of facts compared at once: some 1 KB of memory each.
+const FACTS_COMPARED_AT_ONCE: u64 = 1_000_000;
+
 #[derive(Row, Deserialize)]
 struct Transition {
     outcome_before: String,
@@ -91,11 +94,11 @@ impl Staging {
     /// that is read changes.
     pub async fn compare(&self, mut progress: impl FnMut(usize, usize)) -> Result<Changes, ReplayError> {
         let hours = self.hours().await?;
-        let days = self.partitions("payment_events_stored").await?.len();
+        let buckets = self.buckets().await?;
         for (done, hour) in hours.iter().enumerate() {
             self.sign_of_life().await?;
             self.withdraw(*hour).await?;
-            progress(done + 1, hours.len() + days);
+            progress(done + 1, hours.len() + buckets as usize);
         }
         let sql = format!(
             "SELECT outcome_before, outcome, reason, count() AS webhooks FROM {READ} FINAL \
@@ -110,13 +113,12 @@ impl Staging {
                 .collect(),
             ..Changes::default()
         };
-        // Retractions may lie in days that nothing else is mapped to.
-        let days = self.partitions("payment_events_stored").await?;
-        for (done, day) in days.iter().enumerate() {
+        for bucket in 0..buckets {
             self.sign_of_life().await?;
-            self.compare_day(day, &mut changes).await?;
-            progress(hours.len() + done + 1, hours.len() + days.len());
+            self.compare_bucket((bucket, buckets), &mut changes).await?;
+            progress(hours.len() + bucket as usize + 1, hours.len() + buckets as usize);
         }
+        changes.groups.retain(Group::differs);
         changes.columns.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         changes.groups.sort();
         Ok(changes)
@@ -170,26 +172,32 @@ impl Staging {
         Ok(partitions.into_iter().map(|row| row.partition_id).collect())
     }
 
-    async fn compare_day(&self, day: &str, changes: &mut Changes) -> Result<(), ReplayError> {
+    /// In how many pieces facts are compared, so that each fits into memory.
+    async fn buckets(&self) -> Result<u64, ReplayError> {
+        let sql = format!("SELECT count() FROM {}", staged("payment_events_stored"));
+        let rows = self.live.client().query_raw(&sql).fetch_one::<u64>().await;
+        Ok(rows.map_err(query("count facts"))? / FACTS_COMPARED_AT_ONCE + 1)
+    }
+
+    async fn compare_bucket(&self, bucket: (u64, u64), changes: &mut Changes) -> Result<(), ReplayError> {
         let compared: Vec<&str> = compared().collect();
-        let facts = self.facts_of(day, &compared);
+        let facts = self.facts_of(bucket, &compared);
         let action = "compare facts";
+        // Column by column: two tuples that hold NULL are neither equal nor different.
+        let differ: Vec<String> = (1..=compared.len())
+            .map(|at| format!("contents_after.{at} IS DISTINCT FROM contents_before.{at}"))
+            .collect();
+        let same = format!("NOT ({})", differ.join(" OR "));
         let sql = format!(
             "SELECT countIf(NOT was AND is) AS added, countIf(was AND NOT is) AS withdrawn, \
-             countIf(was AND is AND wins AND contents != contents_before) AS changed, \
-             countIf(was AND is AND wins AND contents = contents_before) AS unchanged, \
-             countIf(NOT wins) AS newer FROM ({facts})"
+             countIf(was AND is AND won AND NOT same) AS changed, countIf(was AND is AND won AND same) AS unchanged, \
+             countIf(was AND is AND NOT won) AS newer FROM (SELECT was, is, won, {same} AS same FROM ({facts}))"
         );
         let counted = self.live.client().query_raw(&sql).fetch_one::<FactChanges>().await;
         changes.facts.add(counted.map_err(query(action))?);
 
-        let differ: Vec<String> = (1..=compared.len())
-            .map(|at| {
-                format!(
-                    "countIf(was AND is AND wins AND contents.{at} IS DISTINCT FROM contents_before.{at})"
-                )
-            })
-            .collect();
+        let differ: Vec<String> =
+            differ.iter().map(|differs| format!("countIf(was AND is AND won AND {differs})")).collect();
         let sql = format!("SELECT [{}] FROM ({facts})", differ.join(", "));
         let counts =
             self.live.client().query_raw(&sql).fetch_one::<Vec<u64>>().await.map_err(query(action))?;
@@ -213,8 +221,7 @@ impl Staging {
             "SELECT toString(g.1) AS source, g.2 AS kind, g.3 AS outcome, g.4 AS currency, \
              sumIf(g.5, g.7 = 'before') AS facts_before, sumIf(g.5, g.7 = 'after') AS facts_after, \
              sumIf(g.6, g.7 = 'before') AS amount_minor_before, sumIf(g.6, g.7 = 'after') AS amount_minor_after \
-             FROM (SELECT arrayJoin([{}, {}]) AS g FROM ({facts})) WHERE g.5 > 0 GROUP BY ALL \
-             HAVING facts_before != facts_after OR amount_minor_before != amount_minor_after",
+             FROM (SELECT arrayJoin([{}, {}]) AS g FROM ({facts})) WHERE g.5 > 0 GROUP BY ALL",
             of("contents_before", "was", "before"),
             of("contents_after", "is", "after"),
         );
@@ -226,35 +233,49 @@ impl Staging {
         Ok(())
     }
 
-    /// SQL of the facts that a replay tells or retracts on one day: whether each was there and is there afterwards,
-    /// whether the replay's copy wins, and both contents.
-    fn facts_of(&self, day: &str, compared: &[&str]) -> String {
+    /// SQL of the facts of a bucket that a replay tells or retracts, each once wherever it lies: whether it was there and
+    /// is there afterwards, both contents, and whether those afterwards are the replay's.
+    fn facts_of(&self, (bucket, buckets): (u64, u64), compared: &[&str]) -> String {
         let table = staged("payment_events_stored");
         let key = "toStartOfMinute(occurred_at) AS minute, source, event_id, fact";
         let contents = compared.join(", ");
+        let of_bucket = format!("cityHash64(source, event_id) % {buckets} = {bucket}");
         let copies = |table: &str, replayed: u8, more: &str| {
             format!(
                 "SELECT {key}, ({contents}) AS copy, version, is_deleted, {replayed} AS replayed FROM {table} \
-                 WHERE _partition_id = '{day}'{more}"
+                 WHERE {of_bucket}{more}"
             )
         };
         let told = format!(
             " AND (toStartOfMinute(occurred_at), source, event_id, fact) IN \
-             (SELECT toStartOfMinute(occurred_at), source, event_id, fact FROM {table} WHERE _partition_id = '{day}')"
+             (SELECT toStartOfMinute(occurred_at), source, event_id, fact FROM {table} WHERE {of_bucket})"
         );
-        format!(
-            "SELECT source, contents_before, contents, \
-             deleted_before = 0 AND version_before > 0 AS was, version_after >= version_before AS wins, \
-             if(wins, deleted = 0, was) AS is, if(wins, contents, contents_before) AS contents_after FROM \
-             (SELECT source, argMaxIf(copy, version, replayed = 0) AS contents_before, \
-             argMaxIf(copy, version, replayed = 1) AS contents, \
-             maxIf(version, replayed = 0) AS version_before, maxIf(version, replayed = 1) AS version_after, \
-             argMaxIf(is_deleted, version, replayed = 0) AS deleted_before, \
-             argMaxIf(is_deleted, version, replayed = 1) AS deleted \
-             FROM ({} UNION ALL {}) GROUP BY minute, source, event_id, fact) WHERE was OR is",
+        let by_minute = format!(
+            "SELECT source, event_id, fact, argMaxIf(copy, version, replayed = 0) AS stored, \
+             argMax(copy, (version, replayed)) AS stands, \
+             maxIf(version, replayed = 0) AS stored_version, max(version) AS stands_version, \
+             countIf(replayed = 0) > 0 AND argMaxIf(is_deleted, version, replayed = 0) = 0 AS was, \
+             argMax(is_deleted, (version, replayed)) = 0 AS is, \
+             argMax(replayed, (version, replayed)) AS won \
+             FROM ({} UNION ALL {}) GROUP BY minute, source, event_id, fact",
             copies("payment_events_stored", 0, &told),
             copies(&table, 1, ""),
+        );
+        // Nested, since a name that is given in a question is known in all of it.
+        format!(
+            "SELECT source, argMaxIf(stored, stored_version, was_here) AS contents_before, \
+             argMaxIf(stands, stands_version, is_here) AS contents_after, max(was_here) AS was, max(is_here) AS is, \
+             argMaxIf(won_here, stands_version, is_here) AS won FROM \
+             (SELECT source, event_id, fact, stored, stands, stored_version, stands_version, \
+             was AS was_here, is AS is_here, won AS won_here FROM ({by_minute})) \
+             GROUP BY source, event_id, fact"
         )
+    }
+}
+
+impl Group {
+    fn differs(&self) -> bool {
+        self.facts_before != self.facts_after || self.amount_minor_before != self.amount_minor_after
     }
 }
 
