@@ -13,6 +13,7 @@ mod check;
 mod completeness;
 mod dead_letters;
 mod demo;
+mod events;
 mod harness;
 mod metrics;
 mod nothing_lost;

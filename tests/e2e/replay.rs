@@ -133,7 +133,7 @@ async fn an_interrupted_replay_goes_on_and_loses_nothing_that_comes_meanwhile() 
     let installation = Installation::new("[processor]\nlinger_ms = 100\n");
     let _server = installation.serve_ready().await;
     let first = loaded(&installation, 11).await;
-    compare(&installation, &joined(&installation, &[first.clone()])).await;
+    compare(&installation, &joined(&installation, std::slice::from_ref(&first))).await;
     for sql in OLDER {
         installation.ask(sql).await.unwrap();
     }

@@ -98,7 +98,7 @@ impl Staging {
         for (done, hour) in hours.iter().enumerate() {
             self.sign_of_life().await?;
             self.withdraw(*hour).await?;
-            progress(done + 1, hours.len() + buckets as usize);
+            progress(done + 1, hours.len() + buckets);
         }
         let sql = format!(
             "SELECT outcome_before, outcome, reason, count() AS webhooks FROM {READ} FINAL \
@@ -116,7 +116,7 @@ impl Staging {
         for bucket in 0..buckets {
             self.sign_of_life().await?;
             self.compare_bucket((bucket, buckets), &mut changes).await?;
-            progress(hours.len() + bucket as usize + 1, hours.len() + buckets as usize);
+            progress(hours.len() + bucket + 1, hours.len() + buckets);
         }
         changes.groups.retain(Group::differs);
         changes.columns.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -173,13 +173,14 @@ impl Staging {
     }
 
     /// In how many pieces facts are compared, so that each fits into memory.
-    async fn buckets(&self) -> Result<u64, ReplayError> {
+    async fn buckets(&self) -> Result<usize, ReplayError> {
         let sql = format!("SELECT count() FROM {}", staged("payment_events_stored"));
         let rows = self.live.client().query_raw(&sql).fetch_one::<u64>().await;
-        Ok(rows.map_err(query("count facts"))? / FACTS_COMPARED_AT_ONCE + 1)
+        let rows = rows.map_err(query("count facts"))?;
+        Ok(usize::try_from(rows / FACTS_COMPARED_AT_ONCE).unwrap_or(usize::MAX - 1) + 1)
     }
 
-    async fn compare_bucket(&self, bucket: (u64, u64), changes: &mut Changes) -> Result<(), ReplayError> {
+    async fn compare_bucket(&self, bucket: (usize, usize), changes: &mut Changes) -> Result<(), ReplayError> {
         let compared: Vec<&str> = compared().collect();
         let facts = self.facts_of(bucket, &compared);
         let action = "compare facts";
@@ -235,7 +236,7 @@ impl Staging {
 
     /// SQL of the facts of a bucket that a replay tells or retracts, each once wherever it lies: whether it was there and
     /// is there afterwards, both contents, and whether those afterwards are the replay's.
-    fn facts_of(&self, (bucket, buckets): (u64, u64), compared: &[&str]) -> String {
+    fn facts_of(&self, (bucket, buckets): (usize, usize), compared: &[&str]) -> String {
         let table = staged("payment_events_stored");
         let key = "toStartOfMinute(occurred_at) AS minute, source, event_id, fact";
         let contents = compared.join(", ");
