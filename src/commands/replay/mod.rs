@@ -137,10 +137,10 @@ async fn replay(config: &Config, staging: Staging, args: &ReplayArgs) -> anyhow:
     });
     let done = work(config, &staging, args, &stop).await;
     match done {
-        Ok(true) if args.apply => staging.finish().await?,
-        Ok(true) => staging.leave().await?,
+        Ok(End::Done) => staging.finish().await?,
+        Ok(End::Shown) => staging.leave().await?,
         // Left as it is, to be gone on with; the first failure is the one to tell.
-        Ok(false) | Err(_) => {
+        Ok(End::Interrupted) | Err(_) => {
             let left = staging.leave().await;
             done?;
             left?;
@@ -151,18 +151,26 @@ async fn replay(config: &Config, staging: Staging, args: &ReplayArgs) -> anyhow:
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether it came to the end.
+/// How far it came.
+enum End {
+    /// It is in place, or there is nothing to put there.
+    Done,
+    /// It waits to be applied.
+    Shown,
+    Interrupted,
+}
+
 async fn work(
     config: &Config,
     staging: &Staging,
     args: &ReplayArgs,
     stop: &CancellationToken,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<End> {
     if staging.resumed {
         writeln!(std::io::stdout(), "going on with the replay that was begun")?;
     }
     if !stage(config, staging, args, stop).await? {
-        return Ok(false);
+        return Ok(End::Interrupted);
     }
     let bar = bar("comparing", 0);
     let changes = staging
@@ -173,19 +181,18 @@ async fn work(
         .await?;
     bar.finish_and_clear();
     told::changes(&changes)?;
+    let mut out = std::io::stdout();
+    if is_nothing(&changes) {
+        writeln!(out, "\nnothing changes")?;
+        return Ok(End::Done);
+    }
     if !args.apply {
-        let again = "nothing is changed yet: the same command with --apply puts it in place, `tillwatch replay --abandon` \
-                     throws it away";
         writeln!(
-            std::io::stdout(),
-            "\n{}",
-            if is_nothing(&changes) {
-                "nothing would change: `tillwatch replay --abandon` clears it away"
-            } else {
-                again
-            }
+            out,
+            "\nnothing is changed yet: the same command with --apply puts it in place, `tillwatch replay --abandon` \
+             throws it away"
         )?;
-        return Ok(true);
+        return Ok(End::Shown);
     }
     let bar = self::bar("putting in place", 0);
     staging
@@ -195,8 +202,8 @@ async fn work(
         })
         .await?;
     bar.finish_and_clear();
-    writeln!(std::io::stdout(), "\nin place")?;
-    Ok(true)
+    writeln!(out, "\nin place")?;
+    Ok(End::Done)
 }
 
 fn is_nothing(changes: &Changes) -> bool {

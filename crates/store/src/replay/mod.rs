@@ -345,8 +345,12 @@ impl Staging {
         if *parked_only {
             sql.push_str(" AND outcome = 'parked'");
         }
-        if let Some(id) = webhook {
-            sql.push_str(&format!(" AND webhook_id = '{id}'"));
+        match webhook {
+            Some(id) => sql.push_str(&format!(" AND webhook_id = '{id}'")),
+            // What somebody decided against is not brought back by the way.
+            None => sql.push_str(
+                " AND webhook_id NOT IN (SELECT webhook_id FROM parked_webhooks WHERE reason = 'dropped')",
+            ),
         }
         sql
     }
