@@ -109,7 +109,9 @@ impl Mapper {
                 webhooks.push(mapped);
             }
         }
-        let stored_at = self.clock.now();
+        // Later than what it replaces, also where the clock of who stored that is ahead of ours.
+        let latest = batch.iter().map(|stored| stored.stored_at).max().unwrap_or(0);
+        let stored_at = self.clock.now().max(UnixMillis(latest.saturating_add(1)));
         self.inserter.facts(&mut webhooks, stored_at, stop).await?;
         let reads: Vec<_> = before
             .iter()

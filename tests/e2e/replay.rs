@@ -34,7 +34,7 @@ const OLDER: &[&str] = &[
      'JPY' AS currency, toInt64(4200) AS amount_minor) FROM tillwatch.kept WHERE source = 'stripe-us' LIMIT 10",
     // Nothing of one source was understood.
     "INSERT INTO tillwatch.webhooks_stored SELECT * REPLACE ('parked' AS outcome, toUInt16(0) AS facts, \
-     stored_at + INTERVAL 1 SECOND AS stored_at) FROM tillwatch.webhooks_stored FINAL WHERE source = 'shop'",
+     stored_at + INTERVAL 1 MILLISECOND AS stored_at) FROM tillwatch.webhooks_stored FINAL WHERE source = 'shop'",
     "INSERT INTO tillwatch.parked_webhooks_stored \
      SELECT webhook_id, source, provider, received_at, stored_at, 'missing_field', 'no /kind', body \
      FROM tillwatch.webhooks WHERE source = 'shop'",

@@ -21,6 +21,7 @@ use crate::stores;
 
 /// Find payment events.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[command(
     after_help = "Examples:\n  tillwatch events --payment pi_3Q8\n  tillwatch events --source adyen-eu --from 2026-11-22T03:00:00Z --outcome declined\n  tillwatch events --webhook 0193a1b2-… --verify\n  tillwatch events --source stripe-us --limit 1000 --verify\n  tillwatch events --parked"
 )]

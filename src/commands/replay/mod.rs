@@ -128,14 +128,7 @@ async fn open(live: &Store, args: &ReplayArgs) -> anyhow::Result<Staging> {
 }
 
 async fn replay(config: &Config, staging: Staging, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let stop = CancellationToken::new();
-    let interrupted = stop.clone();
-    let _listening = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupted.cancel();
-        }
-    });
-    let done = work(config, &staging, args, &stop).await;
+    let done = until_done(config, &staging, args).await;
     match done {
         Ok(End::Done) => staging.finish().await?,
         Ok(End::Shown) => staging.leave().await?,
@@ -149,6 +142,26 @@ async fn replay(config: &Config, staging: Staging, args: &ReplayArgs) -> anyhow:
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does the work, but for Ctrl-C: once it ends behind the step in hand, twice at once.
+async fn until_done(config: &Config, staging: &Staging, args: &ReplayArgs) -> anyhow::Result<End> {
+    let stop = CancellationToken::new();
+    let work = work(config, staging, args, &stop);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            asked = tokio::signal::ctrl_c() => {
+                asked.context("listening for Ctrl-C")?;
+                if stop.is_cancelled() {
+                    return Ok(End::Interrupted);
+                }
+                stop.cancel();
+                writeln!(std::io::stdout(), "stopping behind the step in hand; Ctrl-C again: at once")?;
+            }
+        }
+    }
 }
 
 /// How far it came.
@@ -180,6 +193,9 @@ async fn work(
         })
         .await?;
     bar.finish_and_clear();
+    if stop.is_cancelled() {
+        return Ok(End::Interrupted);
+    }
     told::changes(&changes)?;
     let mut out = std::io::stdout();
     if is_nothing(&changes) {

@@ -150,7 +150,8 @@ impl Staging {
             "received_at >= fromUnixTimestamp64Milli({hour}) AND received_at < fromUnixTimestamp64Milli({})",
             hour + 3_600_000
         );
-        // An index on a column outside the key would skip newer copies that make an older one void.
+        // An index on a column outside the key would skip newer copies that make an older one void; and what the
+        // condition cache remembers of other questions has been wrong in several versions.
         let sql = format!(
             "INSERT INTO {table} (source, event_id, fact, occurred_at, received_at, mapper_version, webhook_id, is_deleted) \
              SELECT source, event_id, fact, occurred_at, received_at, mapper_version, webhook_id, 1 \
@@ -159,7 +160,7 @@ impl Staging {
              AND (toStartOfMinute(occurred_at), source, event_id, fact) NOT IN \
              (SELECT toStartOfMinute(occurred_at), source, event_id, fact FROM {table} WHERE is_deleted = 0 AND event_id IN \
              (SELECT event_id FROM payment_events_stored WHERE {within})) \
-             SETTINGS use_skip_indexes_if_final_exact_mode = 1, max_partitions_per_insert_block = 0"
+             SETTINGS use_skip_indexes_if_final_exact_mode = 1, use_query_condition_cache = 0, max_partitions_per_insert_block = 0"
         );
         self.execute("find facts that are told no more", &sql).await
     }

@@ -113,6 +113,8 @@ pub struct StoredWebhook {
     pub provider: String,
     /// When it arrived, milliseconds.
     pub received_at: i64,
+    /// When it was stored, milliseconds.
+    pub stored_at: i64,
     /// Reference of the secret that matched.
     pub secret: String,
     /// What became of it.
@@ -327,7 +329,7 @@ impl Staging {
             )
         });
         let sql = format!(
-            "SELECT webhook_id, source, provider, received_at, secret, outcome, facts, traceparent, headers, body \
+            "SELECT webhook_id, source, provider, received_at, stored_at, secret, outcome, facts, traceparent, headers, body \
              FROM webhooks WHERE {}{behind} ORDER BY received_at, webhook_id LIMIT {limit}",
             self.selected()
         );
