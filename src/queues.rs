@@ -18,7 +18,10 @@ use crate::bootstrap::Process;
 /// Both sides, for a process that publishes and consumes.
 pub(crate) async fn open(process: &Process) -> anyhow::Result<(Publisher, Consumer)> {
     match process.config.queue.kind {
-        QueueKind::Embedded => Ok(queue::open_embedded(published_log_config(process))?),
+        QueueKind::Embedded => {
+            ensure_no_spool_is_left(process)?;
+            Ok(queue::open_embedded(published_log_config(process))?)
+        }
         QueueKind::RabbitMq => Ok((publisher(process).await?, consumer(process).await?)),
     }
 }
@@ -26,6 +29,9 @@ pub(crate) async fn open(process: &Process) -> anyhow::Result<(Publisher, Consum
 /// Where ingest puts webhooks.
 pub(crate) async fn publisher(process: &Process) -> anyhow::Result<Publisher> {
     let config = &process.config;
+    if config.queue.kind == QueueKind::Embedded || !config.queue.spool {
+        ensure_no_spool_is_left(process)?;
+    }
     Ok(match config.queue.kind {
         QueueKind::Embedded => Publisher::open_embedded(published_log_config(process))?,
         QueueKind::RabbitMq => {
@@ -82,6 +88,19 @@ fn published_log_config(process: &Process) -> LogConfig {
 }
 
 /// Broker and disk share the time that a webhook may take.
+/// A spool that is not used any more may hold acknowledged webhooks: they are not forgotten by changing a word.
+fn ensure_no_spool_is_left(process: &Process) -> anyhow::Result<()> {
+    let left =
+        spool::left(spool_config(process)).context("looking into the spool, which is not used any more")?;
+    anyhow::ensure!(
+        left == 0,
+        "{left} acknowledged webhooks are on the spool in {}, and queue.spool is not on: start once with kind = \"rabbitmq\" \
+         and spool = true, until tillwatch_spool_records is 0",
+        process.config.spool_dir().display()
+    );
+    Ok(())
+}
+
 fn spool_config(process: &Process) -> SpoolConfig {
     let config = &process.config;
     let mut log = published_log_config(process);

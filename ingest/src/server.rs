@@ -23,7 +23,8 @@ use tracing::{debug, warn};
 /// Pause after an accept that failed (out of file descriptors): the cause does not go away at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Accepts connections until the soft token is cancelled; each connection then finishes the request it is at. Before, while
+/// Accepts connections until the soft token is cancelled; each connection then finishes the request it is at, which is waited
+/// for until the hard one. Before, while
 /// this process is `leaving`, each connection ends after its next answer, and its client comes back elsewhere.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -44,12 +45,12 @@ pub(crate) async fn serve(
     loop {
         // The place is taken before accepting, so that connections over the limit wait in the kernel, not in memory.
         let place = tokio::select! {
-            () = lifecycle.soft().cancelled() => return,
+            () = lifecycle.soft().cancelled() => break,
             place = Arc::clone(&places).acquire_owned() => place,
         };
-        let Ok(place) = place else { return };
+        let Ok(place) = place else { break };
         let accepted = tokio::select! {
-            () = lifecycle.soft().cancelled() => return,
+            () = lifecycle.soft().cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -62,6 +63,13 @@ pub(crate) async fn serve(
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
+    }
+    drop(draining);
+    // Each gives its place back when it has answered: what is counted after this is counted last.
+    let all = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
+    tokio::select! {
+        () = lifecycle.hard().cancelled() => {}
+        _ = places.acquire_many(all) => {}
     }
 }
 

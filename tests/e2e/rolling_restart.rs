@@ -133,4 +133,7 @@ async fn a_new_version_is_rolled_out_and_no_webhook_is_refused_or_lost() {
         queues.lines().all(|messages| messages.trim() == "0")
     };
     compare_when(&installation, &joined(&installation, &[ledger]), queues_are_empty).await;
+    // The last of each minute is told after the last answer of each process.
+    let surely = "SELECT sum(missing) + sum(unaccounted) + countIf(exact = 0) FROM tillwatch.completeness";
+    assert_eq!(installation.ask(surely).await.unwrap(), "0");
 }

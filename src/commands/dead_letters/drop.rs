@@ -10,8 +10,8 @@ use runtime::{Clock as _, Config, SystemClock};
 use store::Store;
 use store::rows::{ParkedWebhookRow, WebhookRow};
 
+use super::Chosen;
 use super::letter::{Letter, Record};
-use super::{Chosen, Selects as _};
 use crate::stores;
 
 /// The stable code of such a parked webhook.
@@ -24,11 +24,12 @@ pub(super) async fn all(
     reason: &str,
 ) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(!reason.trim().is_empty(), "--reason is empty: say why, for whoever asks later");
+    chosen.check()?;
     let store = stores::open(config)?;
     let within = Duration::from_millis(config.processor.insert_timeout_ms);
     let (bar, mut count) = (super::bar(letters), 0);
     while let Some(letter) = super::next(letters, &bar).await? {
-        if !chosen.selects(&letter) {
+        if !bar.suspend(|| chosen.takes(&letter))? {
             continue;
         }
         if !chosen.dry_run {

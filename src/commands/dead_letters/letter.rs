@@ -46,6 +46,17 @@ impl Letter {
         })
     }
 
+    /// Whether a webhook of it is of this source; `-`: it holds none that can be read.
+    pub(super) fn is_of(&self, source: &str) -> bool {
+        self.source() == source || self.webhooks().any(|envelope| envelope.source == source)
+    }
+
+    /// Whether all its webhooks are of this source.
+    pub(super) fn is_of_no_other_than(&self, source: &str) -> bool {
+        self.webhooks().all(|envelope| envelope.source == source)
+    }
+
+    /// Of its first webhook.
     pub(super) fn source(&self) -> &str {
         self.webhooks().next().map_or("-", |envelope| envelope.source.as_str())
     }
@@ -80,7 +91,7 @@ impl Letter {
 }
 
 impl Record {
-    fn id(&self) -> Uuid {
+    pub(super) fn id(&self) -> Uuid {
         match self {
             Self::Webhook(envelope) => envelope.id,
             Self::Ours => Uuid::nil(),

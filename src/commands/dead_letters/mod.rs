@@ -103,7 +103,7 @@ trait Selects {
 
 impl Selects for Filter {
     fn selects(&self, letter: &Letter) -> bool {
-        self.source.as_deref().is_none_or(|source| letter.source() == source)
+        self.source.as_deref().is_none_or(|source| letter.is_of(source))
             && self.because.as_deref().is_none_or(|text| letter.dead.reason.contains(text))
     }
 }
@@ -112,6 +112,33 @@ impl Selects for Chosen {
     fn selects(&self, letter: &Letter) -> bool {
         let filter = Filter { source: self.source.clone(), because: self.because.clone() };
         self.id.is_none_or(|id| letter.is(id)) && filter.selects(letter)
+    }
+}
+
+impl Chosen {
+    /// Something that chooses: `--dry-run` alone does not.
+    fn check(&self) -> anyhow::Result<()> {
+        let chosen = self.all || self.id.is_some() || self.source.is_some() || self.because.is_some();
+        anyhow::ensure!(chosen, "say which: an ID, --source, --because or --all");
+        Ok(())
+    }
+
+    /// What is chosen to be moved. A message that holds webhooks of other sources too is not, unless it is named: they
+    /// lie and move together.
+    fn takes(&self, letter: &Letter) -> std::io::Result<bool> {
+        if !self.selects(letter) {
+            return Ok(false);
+        }
+        let mixed = self.id.is_none()
+            && self.source.as_deref().is_some_and(|source| !letter.is_of_no_other_than(source));
+        if mixed {
+            let id = letter.id();
+            writeln!(
+                std::io::stdout(),
+                "left: {id} lies in one message with webhooks of other sources; name it by its id"
+            )?;
+        }
+        Ok(!mixed)
     }
 }
 
@@ -171,9 +198,10 @@ async fn list(
 }
 
 async fn requeue(letters: &mut DeadLetters, config: &Config, chosen: &Chosen) -> anyhow::Result<ExitCode> {
+    chosen.check()?;
     let (bar, mut count) = (bar(letters), 0_u64);
     while let Some(letter) = next(letters, &bar).await? {
-        if !chosen.selects(&letter) {
+        if !bar.suspend(|| chosen.takes(&letter))? {
             continue;
         }
         count += 1;

@@ -36,8 +36,8 @@ fn show(letter: &Letter, config: &Config, id: Uuid, raw: bool) -> std::io::Resul
     let envelope = letter.webhooks().find(|envelope| envelope.id == id);
     if raw {
         let unreadable = letter.records.iter().find_map(|record| match record {
-            Record::Unreadable(bytes, _) => Some(bytes),
-            Record::Webhook(_) | Record::Ours => None,
+            Record::Unreadable(bytes, _) if record.id() == id => Some(bytes),
+            Record::Unreadable(..) | Record::Webhook(_) | Record::Ours => None,
         });
         return out
             .write_all(envelope.map(|envelope| &envelope.body).or(unreadable).map_or(&[], |body| body));

@@ -124,6 +124,16 @@ impl<B: Broker> Parts<B> {
         self.ingest = Some(self.with_ingest_env(|env| self.installation.start("ingest", env)));
     }
 
+    /// What an ingest says that is started without the spool, and must not.
+    pub(crate) fn refusal_without_spool(&self) -> String {
+        let mut command = self.installation.command(&["ingest"]);
+        command.env("AMQP_URL", &self.amqp_url).env("TILLWATCH_QUEUE__SPOOL", "false");
+        command.env("TILLWATCH_ADMIN__LISTEN", format!("127.0.0.1:{}", self.ingest_admin));
+        let refused = command.output().unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned()
+    }
+
     /// In place of the one there is, with a disk that holds two segments of 1 MiB until it is lightened.
     pub(crate) fn restart_ingest_on_small_disk(&mut self) {
         self.ingest.take().unwrap().kill();

@@ -27,6 +27,8 @@ async fn what_the_broker_cannot_take_is_spooled_and_nothing_acknowledged_is_lost
     parts.to_broker.set(Weather::Cut);
     eventually("webhooks are spooled", async || parts.spooled().await > 300).await;
     parts.ingest.take().unwrap().kill();
+    let refusal = parts.refusal_without_spool();
+    assert!(refusal.contains("acknowledged webhooks are on the spool"), "{refusal}");
     parts.start_ingest();
     eventually("what was left is found", async || parts.spooled().await > 300).await;
     parts.node.kill("tillwatch.webhooks.1");

@@ -3,7 +3,7 @@
 use super::record::{Record, UnknownRecord};
 use super::route::Routes;
 use crate::error::chain;
-use crate::{Batch, BatchLimits, ConsumeError, PublishError, StorageError, embedded, rabbitmq};
+use crate::{Batch, BatchLimits, ConsumeError, Position, PublishError, StorageError, embedded, rabbitmq};
 use futures_util::future::join_all;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,7 +62,16 @@ pub(super) struct Drain {
     pub(super) drained: Arc<Drained>,
     /// What is held is not held longer than this.
     pub(super) after: Duration,
+    /// Published, and not yet taken off the log.
+    pub(super) published: Option<Position>,
     pub(super) stop: CancellationToken,
+}
+
+/// Nobody is held for a drain that has ended, however it did.
+impl Drop for Drain {
+    fn drop(&mut self) {
+        self.routes.part();
+    }
 }
 
 /// Why the drain made no progress.
@@ -111,8 +120,18 @@ impl Drain {
         }
     }
 
+    /// Takes what is published off the log; tried again before anything else where the disk refuses.
+    async fn take_off(&mut self) -> Result<(), DrainError> {
+        if let Some(through) = self.published {
+            self.consumer.ack(through).await?;
+            self.published = None;
+        }
+        Ok(())
+    }
+
     /// Drains a batch, or finds that there is none.
     async fn step(&mut self) -> Result<(), DrainError> {
+        self.take_off().await?;
         // What is dropped with the future is read again.
         if let Ok(batch) = timeout(self.look_every(), self.consumer.receive(&LIMITS)).await {
             self.publish(batch?).await?;
@@ -167,7 +186,8 @@ impl Drain {
             self.wait_for_broker().await?;
             self.attempt(&mut left).await?;
         }
-        self.consumer.ack(through).await?;
+        self.published = Some(through);
+        self.take_off().await?;
         self.drained.records.fetch_add(records, Ordering::Relaxed);
         self.drained.in_hand(None);
         Ok(())

@@ -28,4 +28,4 @@ mod publisher;
 mod record;
 mod route;
 
-pub use publisher::{Publisher, SpoolConfig, SpoolStats, open};
+pub use publisher::{Publisher, SpoolConfig, SpoolStats, left, open};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Settings of the spool.
@@ -56,10 +56,9 @@ struct Inner {
 }
 
 /// Opens a spool in front of `broker`. What an earlier run has left on it goes first.
-pub fn open(broker: rabbitmq::Publisher, mut config: SpoolConfig) -> Result<Publisher, OpenError> {
-    config.log.record_bytes_max += record::HEAD_BYTES;
-    config.log.in_flight_bytes_max += record::HEAD_BYTES;
-    let (log, consumer) = embedded::open(config.log)?;
+pub fn open(broker: rabbitmq::Publisher, config: SpoolConfig) -> Result<Publisher, OpenError> {
+    let after = config.after;
+    let (log, consumer) = open_log(config)?;
     let left = log.stats()?.records_waiting;
     if left > 0 {
         tracing::info!(
@@ -76,7 +75,8 @@ pub fn open(broker: rabbitmq::Publisher, mut config: SpoolConfig) -> Result<Publ
         consumer,
         routes: Arc::clone(&routes),
         drained: Arc::clone(&drained),
-        after: config.after,
+        after,
+        published: None,
         stop: stop.clone(),
     };
     #[expect(
@@ -84,8 +84,23 @@ pub fn open(broker: rabbitmq::Publisher, mut config: SpoolConfig) -> Result<Publ
         reason = "`Publisher::close`, which the lifecycle calls, waits for it"
     )]
     let draining = Mutex::new(Some(tokio::spawn(drain.run())));
-    let (after, spooled) = (config.after, AtomicU64::new(0));
+    let spooled = AtomicU64::new(0);
     Ok(Publisher { inner: Arc::new(Inner { broker, log, routes, after, spooled, drained, stop, draining }) })
+}
+
+/// How many records lie on a spool that nobody drains; none where there is none.
+pub fn left(config: SpoolConfig) -> Result<u64, OpenError> {
+    if !config.log.dir.try_exists().unwrap_or(true) {
+        return Ok(0);
+    }
+    let (log, _consumer) = open_log(config)?;
+    Ok(log.stats()?.records_waiting)
+}
+
+fn open_log(mut config: SpoolConfig) -> Result<(embedded::Publisher, embedded::Consumer), OpenError> {
+    config.log.record_bytes_max += record::HEAD_BYTES;
+    config.log.in_flight_bytes_max += record::HEAD_BYTES;
+    embedded::open(config.log)
 }
 
 impl Publisher {
@@ -161,9 +176,15 @@ impl Inner {
             if self.stop.is_cancelled() {
                 return Err(PublishError::Closed);
             }
-            match self.routes.of(lane) {
+            let route = self.routes.of(lane);
+            if let (Route::Direct, Some(reason)) = (&route, self.broker.away()) {
+                // It is given nothing, so nothing is uncertain.
+                self.spool(lane, &PublishError::BrokerAway { reason });
+                continue;
+            }
+            match route {
                 Route::Direct => match self.direct(lane, payload).await {
-                    Ok(told) => return told,
+                    Ok(told) => return told.map_err(|error| uncertain.unwrap_or(error)),
                     Err(why) => {
                         self.spool(lane, &why);
                         uncertain = uncertain.or_else(|| why.may_be_stored().then_some(why));
@@ -177,6 +198,8 @@ impl Inner {
                 Route::Hold(mut change) => tokio::select! {
                     () = self.stop.cancelled() => {}
                     _ = change.changed() => {}
+                    // Whatever keeps the last of the log: what comes goes behind it.
+                    () = sleep(self.after) => self.routes.part(),
                 },
             }
         }
@@ -184,9 +207,6 @@ impl Inner {
 
     /// What the broker says, or why it does not.
     async fn direct(&self, lane: usize, payload: &[u8]) -> Result<Result<(), PublishError>, PublishError> {
-        if let Some(reason) = self.broker.away() {
-            return Err(PublishError::BrokerAway { reason });
-        }
         match timeout(self.after, self.broker.publish(lane, &[payload])).await {
             Ok(Err(error)) if means_spool(&error) => Err(error),
             Ok(told) => Ok(told),

@@ -69,10 +69,14 @@ async fn open(
     let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f?heartbeat=2", proxy.port());
     let broker = BrokerConfig { addresses: Addresses::parse(&url).unwrap(), ..place.broker(lanes) };
     let broker = open_publisher(broker, PublishConfig::default()).await.unwrap();
+    spool::open(broker, config(folder, bytes_max)).unwrap()
+}
+
+fn config(folder: &Path, bytes_max: u64) -> SpoolConfig {
     let mut log = LogConfig::new(folder);
     (log.segment_bytes, log.bytes_max) = (SEGMENT_BYTES, bytes_max);
     log.record_bytes_max = 1 << 10;
-    spool::open(broker, SpoolConfig { log, after: Duration::from_millis(300) }).unwrap()
+    SpoolConfig { log, after: Duration::from_millis(300) }
 }
 
 fn numbered(numbers: std::ops::Range<u32>) -> Vec<Bytes> {
@@ -121,6 +125,8 @@ pub(crate) async fn what_a_run_leaves_on_the_spool_the_next_one_drains_first(pla
 
     let Spool { place, proxy, folder, publisher } = spool;
     drop(publisher);
+    assert_eq!(spool::left(config(folder.path(), PLENTY_BYTES)).unwrap(), 15);
+    assert_eq!(spool::left(config(&folder.path().join("none"), PLENTY_BYTES)).unwrap(), 0);
     proxy.set(Weather::Fair);
     let publisher = open(place, 1, PLENTY_BYTES, &proxy, folder.path()).await;
     let spool = Spool { place, proxy, folder, publisher };
