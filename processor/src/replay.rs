@@ -13,17 +13,15 @@ use runtime::{HealthHandle, SharedClock};
 use store::replay::{Staging, StoredWebhook, WebhookReadRow};
 use store::rows::ParkedWebhookRow;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::insert::Inserter;
 use crate::observations::Observations;
 use crate::pauses::Stopped;
 use crate::prepare::Normalized;
 
-/// Webhooks asked for at once: their answer is read as it comes.
-const PAGE: u32 = 20_000;
-
 /// Webhooks mapped and stored at once.
-const BATCH: usize = 5_000;
+const BATCH: u32 = 5_000;
 
 /// Bodies mapped and stored at once, bytes.
 const BATCH_BYTES: usize = 16 << 20;
@@ -61,35 +59,33 @@ pub async fn stage(
     let mapper = Mapper { settings, types, inserter, clock };
     let mut after = staging.read_until().await?;
     loop {
-        let mut webhooks = staging.webhooks(after, PAGE)?;
-        let (mut batch, mut bytes, mut read) = (Vec::new(), 0, 0);
-        loop {
-            let next = webhooks.next().await.context("reading stored webhooks")?;
-            let ended = next.is_none();
-            if let Some(webhook) = next {
-                read += 1;
-                bytes += webhook.body.len();
-                batch.push(webhook);
-            }
-            if batch.len() >= BATCH || bytes >= BATCH_BYTES || ended {
-                staging.sign_of_life().await?;
-                if mapper.store(&batch, stop).await == Err(Stopped) || stop.is_cancelled() {
-                    return Ok(false);
-                }
-                health.ready();
-                progress(batch.len() as u64);
-                after = batch.last().map(|last| (last.received_at, last.webhook_id)).or(after);
-                batch.clear();
-                bytes = 0;
-            }
-            if ended {
-                break;
-            }
+        // Read whole before it is stored: a question whose answer waits for that is cut off.
+        let (batch, is_last) = read(staging, after).await?;
+        staging.sign_of_life().await?;
+        if mapper.store(&batch, stop).await == Err(Stopped) || stop.is_cancelled() {
+            return Ok(false);
         }
-        if read < PAGE {
+        health.ready();
+        progress(batch.len() as u64);
+        after = batch.last().map(|last| (last.received_at, last.webhook_id)).or(after);
+        if is_last {
             return Ok(true);
         }
     }
+}
+
+/// The next webhooks, and whether no more come behind them.
+async fn read(staging: &Staging, after: Option<(i64, Uuid)>) -> anyhow::Result<(Vec<StoredWebhook>, bool)> {
+    let mut webhooks = staging.webhooks(after, BATCH)?;
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while bytes < BATCH_BYTES
+        && let Some(webhook) = webhooks.next().await.context("reading stored webhooks")?
+    {
+        bytes += webhook.body.len();
+        batch.push(webhook);
+    }
+    let is_last = bytes < BATCH_BYTES && batch.len() < BATCH as usize;
+    Ok((batch, is_last))
 }
 
 struct Mapper {

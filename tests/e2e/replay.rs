@@ -91,8 +91,8 @@ async fn what_an_older_mapping_made_is_shown_beside_and_replaced_by_what_this_on
     // Something else is not begun over it, and one that lives is not gone on with.
     let other = replay(&installation, &["--source", "shop"]);
     assert!(!other.status.success() && said(&other).contains("--abandon"), "{}", said(&other));
-    let alive = "INSERT INTO tillwatch.replay_run (parameters, instance, to_ms) \
-                 SELECT parameters, 'another', to_ms FROM tillwatch.replay_run ORDER BY at DESC LIMIT 1";
+    let alive = "INSERT INTO tillwatch.replay_run (parameters, instance, to_ms, phase) \
+                 SELECT parameters, 'another', to_ms, phase FROM tillwatch.replay_run ORDER BY at DESC LIMIT 1";
     installation.ask(alive).await.unwrap();
     for arguments in [&["--apply"] as &[_], &["--abandon"]] {
         let second = replay(&installation, arguments);
@@ -167,10 +167,79 @@ async fn an_interrupted_replay_goes_on_and_loses_nothing_that_comes_meanwhile() 
          FROM tillwatch.replay_payment_events_stored"
     );
     installation.ask(&attach).await.unwrap();
+    let applying = "INSERT INTO tillwatch.replay_run (parameters, instance, to_ms, phase) \
+                    SELECT parameters, '', to_ms, 'applying' FROM tillwatch.replay_run ORDER BY at DESC LIMIT 1";
+    installation.ask(applying).await.unwrap();
+    let abandoned = replay(&installation, &["--abandon"]);
+    assert!(!abandoned.status.success() && said(&abandoned).contains("finish it"), "{}", said(&abandoned));
     let second = loaded(&installation, 12).await;
     let text = said(&replay(&installation, &["--apply"]));
     assert!(text.contains("in place"), "{text}");
     compare(&installation, &joined(&installation, &[first, second])).await;
+}
+
+/// One Stripe event was delivered twice, an older mapping read its time wrongly, and only the first delivery is replayed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fact_is_there_once_whichever_of_its_deliveries_is_replayed() {
+    let installation = Installation::new("[processor]\nlinger_ms = 100\n");
+    let _server = installation.serve_ready().await;
+    let ledger = loaded(&installation, 11).await;
+    compare(&installation, &joined(&installation, &[ledger])).await;
+    let facts = "SELECT count(), uniqExact(source, event_id, fact) FROM tillwatch.payment_events";
+    let before = installation.ask(facts).await.unwrap();
+    let twice = "SELECT argMin(webhook_id, received_at) FROM tillwatch.webhooks WHERE source = 'stripe-us' \
+                 AND facts > 0 GROUP BY body HAVING count() = 2 LIMIT 1";
+    let first = installation.ask(twice).await.unwrap();
+    assert!(!first.is_empty(), "no event was delivered twice");
+    for sql in [
+        "CREATE TABLE tillwatch.kept AS tillwatch.payment_events_stored",
+        "INSERT INTO tillwatch.kept SELECT * FROM tillwatch.payment_events_stored FINAL WHERE source = 'stripe-us'",
+        "DELETE FROM tillwatch.payment_events_stored WHERE source = 'stripe-us' SETTINGS lightweight_deletes_sync = 2",
+        "INSERT INTO tillwatch.payment_events_stored SELECT * REPLACE (toUInt16(0) AS mapper_version, \
+         occurred_at + INTERVAL 3 HOUR AS occurred_at) FROM tillwatch.kept",
+        "DROP TABLE tillwatch.kept",
+    ] {
+        installation.ask(sql).await.unwrap();
+    }
+    assert_eq!(installation.ask(facts).await.unwrap(), before);
+    let text = said(&replay(&installation, &["--webhook", &first, "--apply"]));
+    assert!(text.contains("in place") && !text.contains(" 0 changed"), "{text}");
+    assert_eq!(installation.ask(facts).await.unwrap(), before, "{text}");
+    let text = said(&replay(&installation, &["--source", "stripe-us", "--apply"]));
+    assert!(text.contains("in place"), "{text}");
+    assert_eq!(installation.ask(facts).await.unwrap(), before, "{text}");
+}
+
+/// A build that understands less takes nothing away that its own version told: it could not be given back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_same_mapping_told_stays_and_a_half_dropped_replay_maps_anew() {
+    let installation = Installation::new("[processor]\nlinger_ms = 100\n");
+    let _server = installation.serve_ready().await;
+    let ledger = loaded(&installation, 11).await;
+    let truth = joined(&installation, &[ledger]);
+    compare(&installation, &truth).await;
+    for sql in OLDER {
+        installation.ask(sql).await.unwrap();
+    }
+    assert!(replay(&installation, &[]).status.success());
+    // Killed while it was thrown away.
+    for table in ["replay_webhooks_read", "replay_payment_events_stored"] {
+        installation.ask(&format!("DROP TABLE tillwatch.{table} SYNC")).await.unwrap();
+    }
+    let text = said(&replay(&installation, &["--apply"]));
+    assert!(text.contains("going on with") && text.contains("in place"), "{text}");
+    compare(&installation, &truth).await;
+    let same = "INSERT INTO tillwatch.payment_events_stored SELECT * REPLACE (fact + 100 AS fact) \
+                FROM tillwatch.payment_events WHERE source = 'stripe-us' LIMIT 10";
+    let columns = installation
+        .ask("SELECT arrayStringConcat(groupArray(name), ', ') FROM system.columns WHERE database = 'tillwatch' \
+              AND table = 'payment_events'")
+        .await
+        .unwrap();
+    let same = same.replace("stored SELECT *", &format!("stored ({columns}) SELECT *"));
+    installation.ask(&same).await.unwrap();
+    let text = said(&replay(&installation, &[]));
+    assert!(text.contains(" 0 withdrawn,") && text.contains("nothing changes"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

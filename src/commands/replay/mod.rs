@@ -59,6 +59,9 @@ pub(crate) struct ReplayArgs {
     abandon: bool,
 }
 
+/// How often others are told that it is under way, whatever it waits for.
+const SIGN_EVERY: Duration = Duration::from_secs(20);
+
 /// How often a line tells what is waited for.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -92,13 +95,13 @@ pub(crate) fn run(global: &Global, args: &ReplayArgs) -> anyhow::Result<ExitCode
             return Ok(ExitCode::SUCCESS);
         }
         live.check_tables().await?;
-        let staging = open(&live, args).await?;
+        let staging = open(&live, &config, args).await?;
         replay(&config, staging, args).await
     })
 }
 
 /// What was asked for, and what answers it: another build's mappings may tell something else.
-async fn open(live: &Store, args: &ReplayArgs) -> anyhow::Result<Staging> {
+async fn open(live: &Store, config: &Config, args: &ReplayArgs) -> anyhow::Result<Staging> {
     let now = SystemClock.now();
     let selection = Selection {
         from_ms: args.from.map_or(0, |from| from.0),
@@ -113,6 +116,8 @@ async fn open(live: &Store, args: &ReplayArgs) -> anyhow::Result<Staging> {
     );
     let mappings: BTreeMap<_, _> =
         Provider::VARIANTS.iter().map(|provider| (provider.name(), provider.mapper_version())).collect();
+    let settings: BTreeMap<_, _> =
+        config.sources.iter().map(|source| (&source.name, format!("{:?}", source.settings()))).collect();
     let parameters = json!({
         "from": args.from.map(|from| from.0),
         "to": args.to.map(|to| to.0),
@@ -122,6 +127,7 @@ async fn open(live: &Store, args: &ReplayArgs) -> anyhow::Result<Staging> {
         "webhook": args.webhook,
         "version": env!("CARGO_PKG_VERSION"),
         "mappings": mappings,
+        "settings": settings,
     });
     let instance = format!("{} (process {})", bootstrap::host(), std::process::id());
     Ok(Staging::open(live, selection, parameters.to_string(), instance).await?)
@@ -152,6 +158,7 @@ async fn until_done(config: &Config, staging: &Staging, args: &ReplayArgs) -> an
     loop {
         tokio::select! {
             done = &mut work => return done,
+            () = tokio::time::sleep(SIGN_EVERY) => staging.sign_of_life().await?,
             asked = tokio::signal::ctrl_c() => {
                 asked.context("listening for Ctrl-C")?;
                 if stop.is_cancelled() {
@@ -224,7 +231,7 @@ async fn work(
 
 fn is_nothing(changes: &Changes) -> bool {
     let facts = changes.facts;
-    facts.added + facts.changed + facts.withdrawn == 0
+    facts.added + facts.changed + facts.withdrawn + facts.merged + changes.webhook_rows == 0
         && changes.webhooks.iter().all(|(before, after, _, _)| before == after)
 }
 

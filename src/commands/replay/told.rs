@@ -24,6 +24,16 @@ pub(super) fn changes(changes: &Changes) -> std::io::Result<()> {
         "\nfacts: {} added, {} withdrawn, {} changed, {} as before, {} left as a newer mapping or a later time tells them",
         facts.added, facts.withdrawn, facts.changed, facts.unchanged, facts.newer
     )?;
+    if facts.merged > 0 {
+        writeln!(out, "  {:>10} that stood twice stand once", facts.merged)?;
+    }
+    if facts.hidden > 0 {
+        writeln!(
+            out,
+            "  {:>10} told and not shown: a retraction of the same or a newer mapping stands over them",
+            facts.hidden
+        )?;
+    }
     for (column, count) in &changes.columns {
         writeln!(out, "  {count:>10} with another {column}")?;
     }

@@ -13,7 +13,12 @@ impl Provider {
         let at = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         match self {
             Self::Stripe | Self::Checkout => at("/type").into_iter().collect(),
-            Self::Canonical => at("/kind").into_iter().collect(),
+            // One event, or several.
+            Self::Canonical => {
+                let events = body.as_array().map_or(std::slice::from_ref(&body), Vec::as_slice);
+                let kinds = events.iter().filter_map(|event| event.get("kind").and_then(Value::as_str));
+                kinds.map(str::to_owned).collect()
+            }
             Self::Adyen => {
                 let items = body.get("notificationItems").and_then(Value::as_array);
                 let codes = items.into_iter().flatten().filter_map(|item| {
@@ -35,6 +40,7 @@ mod tests {
             (Provider::Stripe, r#"{"type":"charge.failed"}"#, &["charge.failed"] as &[_]),
             (Provider::Checkout, r#"{"type":"payment_declined"}"#, &["payment_declined"]),
             (Provider::Canonical, r#"{"kind":"capture"}"#, &["capture"]),
+            (Provider::Canonical, r#"[{"kind":"capture"},{"kind":"refund"}]"#, &["capture", "refund"]),
             (
                 Provider::Adyen,
                 r#"{"type":"balancePlatform.transfer.created"}"#,

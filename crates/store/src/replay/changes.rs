@@ -1,9 +1,11 @@
 //! What a replay would change: the rows it mapped beside those that stand.
 
 use clickhouse::Row;
+use payments::Provider;
 use serde::Deserialize;
+use strum::VariantArray as _;
 
-use super::{READ, ReplayError, Staging, query, staged};
+use super::{READ, ReplayError, Staging, client, query, staged};
 use crate::rows::PaymentEventRow;
 
 /// Columns that tell where a row came from and not what happened.
@@ -15,6 +17,8 @@ const NOT_COMPARED: &[&str] =
 pub struct Changes {
     /// Webhooks by what became of them and what becomes of them: before, after, reason if parked after, how many.
     pub webhooks: Vec<(String, String, String, u64)>,
+    /// Rows of webhooks that say something else: another outcome, another number of facts.
+    pub webhook_rows: u64,
     /// Facts, each counted once.
     pub facts: FactChanges,
     /// In how many facts each column changes, the most first.
@@ -36,6 +40,10 @@ pub struct FactChanges {
     pub unchanged: u64,
     /// There by a newer mapping, or told at a later time: they stay as they are.
     pub newer: u64,
+    /// Copies that stood beside each other in several minutes, and are one afterwards.
+    pub merged: u64,
+    /// Told, and void: a retraction of the same or a newer mapping stands over them.
+    pub hidden: u64,
 }
 
 impl FactChanges {
@@ -45,6 +53,8 @@ impl FactChanges {
         self.changed += other.changed;
         self.unchanged += other.unchanged;
         self.newer += other.newer;
+        self.merged += other.merged;
+        self.hidden += other.hidden;
     }
 }
 
@@ -71,6 +81,19 @@ pub struct Group {
 
 /// Copies of facts compared at once: some 1 KB of memory each.
 const FACTS_COMPARED_AT_ONCE: u64 = 1_000_000;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// How far apart two webhooks about one event are looked for, where no place is noted: providers try again for days.
+const REPEATED_WITHIN_MS: i64 = 7 * 24 * HOUR_MS;
+
+/// SQL: the row is of an older mapping than this build's.
+fn older_mapping() -> String {
+    let providers = Provider::VARIANTS.iter().map(|provider| {
+        format!("(provider = '{}' AND mapper_version < {})", provider.name(), provider.mapper_version())
+    });
+    format!("({})", providers.collect::<Vec<_>>().join(" OR "))
+}
 
 #[derive(Row, Deserialize)]
 struct Transition {
@@ -105,7 +128,7 @@ impl Staging {
              GROUP BY ALL ORDER BY webhooks DESC, outcome_before, outcome, reason"
         );
         let transitions: Vec<Transition> =
-            self.live.client().query_raw(&sql).fetch_all().await.map_err(query("count webhooks"))?;
+            client(&self.live).query_raw(&sql).fetch_all().await.map_err(query("count webhooks"))?;
         let mut changes = Changes {
             webhooks: transitions
                 .into_iter()
@@ -113,6 +136,9 @@ impl Staging {
                 .collect(),
             ..Changes::default()
         };
+        let rows = format!("SELECT count() FROM {} FINAL", staged("webhooks_stored"));
+        let rows = client(&self.live).query_raw(&rows).fetch_one::<u64>().await;
+        changes.webhook_rows = rows.map_err(query("count webhooks"))?;
         for bucket in 0..buckets {
             self.sign_of_life().await?;
             self.compare_bucket((bucket, buckets), &mut changes).await?;
@@ -143,32 +169,55 @@ impl Staging {
         Ok(hours.into_iter().map(|row| row.hour).collect())
     }
 
-    /// Retracts the facts of the webhooks of one hour that are told no more.
+    /// Retracts what is told no more: the facts of the webhooks of one hour that no webhook tells at their place, and older
+    /// copies, whichever webhook they are of, of facts that are told at another.
+    ///
+    /// Only those of older mappings: a retraction stands over what the same version tells later, so it could never be
+    /// taken back.
     async fn withdraw(&self, hour: i64) -> Result<(), ReplayError> {
         let table = staged("payment_events_stored");
-        let within = format!(
-            "received_at >= fromUnixTimestamp64Milli({hour}) AND received_at < fromUnixTimestamp64Milli({})",
-            hour + 3_600_000
-        );
-        // An index on a column outside the key would skip newer copies that make an older one void; and what the
-        // condition cache remembers of other questions has been wrong in several versions.
-        let sql = format!(
-            "INSERT INTO {table} (source, event_id, fact, occurred_at, received_at, mapper_version, webhook_id, is_deleted) \
-             SELECT source, event_id, fact, occurred_at, received_at, mapper_version, webhook_id, 1 \
-             FROM payment_events_stored FINAL WHERE {within} \
-             AND webhook_id IN (SELECT webhook_id FROM {READ} WHERE {within}) \
+        let within = |before: i64, behind: i64| {
+            format!(
+                "received_at >= fromUnixTimestamp64Milli({}) AND received_at < fromUnixTimestamp64Milli({})",
+                hour - before,
+                hour + HOUR_MS + behind
+            )
+        };
+        let this_hour = within(0, 0);
+        let of_webhooks = format!(
+            "{this_hour} AND webhook_id IN (SELECT webhook_id FROM {READ} WHERE {this_hour}) \
              AND (toStartOfMinute(occurred_at), source, event_id, fact) NOT IN \
              (SELECT toStartOfMinute(occurred_at), source, event_id, fact FROM {table} WHERE is_deleted = 0 AND event_id IN \
-             (SELECT event_id FROM payment_events_stored WHERE {within})) \
-             SETTINGS use_skip_indexes_if_final_exact_mode = 1, use_query_condition_cache = 0, max_partitions_per_insert_block = 0"
+             (SELECT event_id FROM payment_events_stored WHERE {this_hour}))"
         );
-        self.execute("find facts that are told no more", &sql).await
+        let told = format!("FROM {table} WHERE is_deleted = 0 AND {this_hour}");
+        let of_copies = format!(
+            "{} AND (source, event_id, fact) IN (SELECT source, event_id, fact {told}) \
+             AND (toStartOfMinute(occurred_at), source, event_id, fact) NOT IN \
+             (SELECT toStartOfMinute(occurred_at), source, event_id, fact {told})",
+            within(REPEATED_WITHIN_MS, REPEATED_WITHIN_MS)
+        );
+        for which in [of_webhooks, of_copies] {
+            // An index on a column outside the key would skip newer copies that make an older one void; and what the
+            // condition cache remembers of other questions has been wrong in several versions.
+            let sql = format!(
+                "INSERT INTO {table} (source, provider, event_id, fact, occurred_at, received_at, mapper_version, \
+                 webhook_id, is_deleted) \
+                 SELECT source, provider, event_id, fact, occurred_at, received_at, mapper_version, webhook_id, 1 \
+                 FROM payment_events_stored FINAL WHERE {} AND {which} \
+                 SETTINGS use_skip_indexes_if_final_exact_mode = 1, use_query_condition_cache = 0, \
+                 max_partitions_per_insert_block = 0",
+                older_mapping()
+            );
+            self.execute("find facts that are told no more", &sql).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn partitions(&self, table: &str) -> Result<Vec<String>, ReplayError> {
         let sql = "SELECT DISTINCT partition_id FROM system.parts \
                    WHERE database = currentDatabase() AND table = ? AND active ORDER BY partition_id";
-        let asked = self.live.client().query(sql).bind(staged(table)).fetch_all::<Partition>().await;
+        let asked = client(&self.live).query(sql).bind(staged(table)).fetch_all::<Partition>().await;
         let partitions = asked.map_err(query("tell the days of a replay"))?;
         Ok(partitions.into_iter().map(|row| row.partition_id).collect())
     }
@@ -176,7 +225,7 @@ impl Staging {
     /// In how many pieces facts are compared, so that each fits into memory.
     async fn buckets(&self) -> Result<usize, ReplayError> {
         let sql = format!("SELECT count() FROM {}", staged("payment_events_stored"));
-        let rows = self.live.client().query_raw(&sql).fetch_one::<u64>().await;
+        let rows = client(&self.live).query_raw(&sql).fetch_one::<u64>().await;
         let rows = rows.map_err(query("count facts"))?;
         Ok(usize::try_from(rows / FACTS_COMPARED_AT_ONCE).unwrap_or(usize::MAX - 1) + 1)
     }
@@ -193,16 +242,18 @@ impl Staging {
         let sql = format!(
             "SELECT countIf(NOT was AND is) AS added, countIf(was AND NOT is) AS withdrawn, \
              countIf(was AND is AND won AND NOT same) AS changed, countIf(was AND is AND won AND same) AS unchanged, \
-             countIf(was AND is AND NOT won) AS newer FROM (SELECT was, is, won, {same} AS same FROM ({facts}))"
+             countIf(was AND is AND NOT won) AS newer, \
+             toUInt64(sumIf(were - are, was AND is AND were > are)) AS merged, countIf(NOT is AND told) AS hidden \
+             FROM (SELECT was, is, won, were, are, told, {same} AS same FROM ({facts}))"
         );
-        let counted = self.live.client().query_raw(&sql).fetch_one::<FactChanges>().await;
+        let counted = client(&self.live).query_raw(&sql).fetch_one::<FactChanges>().await;
         changes.facts.add(counted.map_err(query(action))?);
 
         let differ: Vec<String> =
             differ.iter().map(|differs| format!("countIf(was AND is AND won AND {differs})")).collect();
         let sql = format!("SELECT [{}] FROM ({facts})", differ.join(", "));
         let counts =
-            self.live.client().query_raw(&sql).fetch_one::<Vec<u64>>().await.map_err(query(action))?;
+            client(&self.live).query_raw(&sql).fetch_one::<Vec<u64>>().await.map_err(query(action))?;
         for (column, count) in compared.iter().zip(counts).filter(|(_, count)| *count > 0) {
             match changes.columns.iter_mut().find(|(name, _)| name == column) {
                 Some((_, sum)) => *sum += count,
@@ -228,7 +279,7 @@ impl Staging {
             of("contents_after", "is", "after"),
         );
         let groups: Vec<Group> =
-            self.live.client().query_raw(&sql).fetch_all().await.map_err(query(action))?;
+            client(&self.live).query_raw(&sql).fetch_all().await.map_err(query(action))?;
         for group in groups {
             merge(&mut changes.groups, group);
         }
@@ -258,7 +309,8 @@ impl Staging {
              maxIf(version, replayed = 0) AS stored_version, max(version) AS stands_version, \
              countIf(replayed = 0) > 0 AND argMaxIf(is_deleted, version, replayed = 0) = 0 AS was, \
              argMax(is_deleted, (version, replayed)) = 0 AS is, \
-             argMax(replayed, (version, replayed)) AS won \
+             argMax(replayed, (version, replayed)) AS won, \
+             countIf(replayed = 1 AND is_deleted = 0) > 0 AS told \
              FROM ({} UNION ALL {}) GROUP BY minute, source, event_id, fact",
             copies("payment_events_stored", 0, &told),
             copies(&table, 1, ""),
@@ -267,9 +319,10 @@ impl Staging {
         format!(
             "SELECT source, argMaxIf(stored, stored_version, was_here) AS contents_before, \
              argMaxIf(stands, stands_version, is_here) AS contents_after, max(was_here) AS was, max(is_here) AS is, \
-             argMaxIf(won_here, stands_version, is_here) AS won FROM \
+             argMaxIf(won_here, stands_version, is_here) AS won, \
+             countIf(was_here) AS were, countIf(is_here) AS are, max(told_here) AS told FROM \
              (SELECT source, event_id, fact, stored, stands, stored_version, stands_version, \
-             was AS was_here, is AS is_here, won AS won_here FROM ({by_minute})) \
+             was AS was_here, is AS is_here, won AS won_here, told AS told_here FROM ({by_minute})) \
              GROUP BY source, event_id, fact"
         )
     }

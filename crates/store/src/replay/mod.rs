@@ -38,6 +38,9 @@ const COPIED: &[&str] =
 /// ClickHouse's code for a table that exists.
 const TABLE_ALREADY_EXISTS: u32 = 57;
 
+/// What a replay is at when some of it may be in place.
+const APPLYING: &str = "applying";
+
 /// After so long without a sign of life a replay is taken for interrupted.
 const SILENT: Duration = Duration::from_mins(2);
 
@@ -85,6 +88,20 @@ pub enum ReplayError {
     Another {
         /// What it replays.
         parameters: String,
+    },
+    /// It was being put in place when it ended.
+    #[error(
+        "some of the replay may be in place ({parameters}): finish it by its own command, with --apply and the version that began it"
+    )]
+    HalfInPlace {
+        /// What it replays.
+        parameters: String,
+    },
+    /// This one was silent for so long that another went on with it.
+    #[error("{instance} has taken this replay over")]
+    TakenOver {
+        /// Who runs it now.
+        instance: String,
     },
     /// ClickHouse did not do it.
     #[error("ClickHouse cannot {action}")]
@@ -177,7 +194,17 @@ struct Begun {
     parameters: String,
     instance: String,
     to_ms: i64,
+    phase: String,
     silent_ms: i64,
+}
+
+impl Begun {
+    fn must_be_silent(&self) -> Result<(), ReplayError> {
+        if u128::try_from(self.silent_ms).is_ok_and(|silent| silent >= SILENT.as_millis()) {
+            return Ok(());
+        }
+        Err(ReplayError::UnderWay { instance: self.instance.clone(), seconds: self.silent_ms / 1_000 })
+    }
 }
 
 /// The tables of a replay that is under way.
@@ -205,10 +232,10 @@ impl Staging {
             return Err(ReplayError::Cluster { cluster: cluster.name.clone() });
         }
         let run = format!(
-            "CREATE TABLE {RUN} (parameters String, instance String, to_ms Int64, at DateTime64(3, 'UTC') \
-             DEFAULT now64(3)) ENGINE = MergeTree ORDER BY at"
+            "CREATE TABLE {RUN} (parameters String, instance String, to_ms Int64, phase String, \
+             at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY at"
         );
-        let created = live.client().query_raw(&run).execute().await;
+        let created = client(live).query_raw(&run).execute().await;
         let resumed = match created {
             Ok(()) => false,
             Err(ClickHouseError::BadResponse(text)) if refusal::code(&text) == Some(TABLE_ALREADY_EXISTS) => {
@@ -216,18 +243,22 @@ impl Staging {
             }
             Err(source) => return Err(query("create the tables of a replay")(source)),
         };
-        if resumed && let Some(begun) = begun(live).await? {
-            if begun.silent_ms < i64::try_from(SILENT.as_millis()).unwrap_or(i64::MAX) {
-                let seconds = begun.silent_ms / 1_000;
-                return Err(ReplayError::UnderWay { instance: begun.instance, seconds });
+        if resumed {
+            match begun(live).await? {
+                Some(begun) => {
+                    begun.must_be_silent()?;
+                    if begun.parameters != parameters {
+                        return Err(ReplayError::Another { parameters: begun.parameters });
+                    }
+                    selection.to_ms = begun.to_ms;
+                }
+                // Its first row comes right behind the table, unless it ended between the two.
+                None => lock_must_be_old(live).await?,
             }
-            if begun.parameters != parameters {
-                return Err(ReplayError::Another { parameters: begun.parameters });
-            }
-            selection.to_ms = begun.to_ms;
         }
         let store = live.staged();
         let staging = Self { live: live.clone(), store, selection, parameters, instance, resumed };
+        staging.record(&staging.instance, "mapping").await?;
         staging.sign_of_life().await?;
         staging.create().await?;
         Ok(staging)
@@ -251,15 +282,18 @@ impl Staging {
     pub async fn abandon(live: &Store) -> Result<bool, ReplayError> {
         let there =
             "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, ?)";
-        let asked = live.client().query(there).bind(PREFIX).fetch_one::<u64>().await;
+        let asked = client(live).query(there).bind(PREFIX).fetch_one::<u64>().await;
         if asked.map_err(query("tell its tables"))? == 0 {
             return Ok(false);
         }
-        if let Some(begun) = begun(live).await?
-            && begun.silent_ms < i64::try_from(SILENT.as_millis()).unwrap_or(i64::MAX)
-        {
-            let seconds = begun.silent_ms / 1_000;
-            return Err(ReplayError::UnderWay { instance: begun.instance, seconds });
+        match begun(live).await? {
+            Some(begun) => {
+                begun.must_be_silent()?;
+                if begun.phase == APPLYING {
+                    return Err(ReplayError::HalfInPlace { parameters: begun.parameters });
+                }
+            }
+            None => lock_must_be_old(live).await?,
         }
         drop_tables(live).await?;
         Ok(true)
@@ -267,24 +301,42 @@ impl Staging {
 
     /// Ends it: its tables are dropped.
     pub async fn finish(self) -> Result<(), ReplayError> {
+        self.sign_of_life().await?;
         drop_tables(&self.live).await
     }
 
     /// Leaves its tables as they are and says that nobody is at work: it may be gone on with at once.
     pub async fn leave(self) -> Result<(), ReplayError> {
-        self.record("").await
+        let begun = self.own().await?;
+        self.record("", &begun.phase).await
     }
 
-    /// Says that it is under way; at least every minute.
+    /// Says that it is under way, and fails if another took it over: at least every minute, and before every step that
+    /// changes what is read.
     pub async fn sign_of_life(&self) -> Result<(), ReplayError> {
-        self.record(&self.instance).await
+        let begun = self.own().await?;
+        self.record(&self.instance, &begun.phase).await
+    }
+
+    /// From here on it is finished, not abandoned: some days may be in place and others not.
+    pub(super) async fn begin_to_apply(&self) -> Result<(), ReplayError> {
+        self.own().await?;
+        self.record(&self.instance, APPLYING).await
+    }
+
+    async fn own(&self) -> Result<Begun, ReplayError> {
+        match begun(&self.live).await? {
+            Some(begun) if begun.instance == self.instance => Ok(begun),
+            Some(other) => Err(ReplayError::TakenOver { instance: other.instance }),
+            None => Err(ReplayError::TakenOver { instance: "somebody who threw it away".to_owned() }),
+        }
     }
 
     /// No instance: nobody is at work.
-    async fn record(&self, instance: &str) -> Result<(), ReplayError> {
-        let sql = format!("INSERT INTO {RUN} (parameters, instance, to_ms) VALUES (?, ?, ?)");
-        let client = self.live.client();
-        let sign = client.query(&sql).bind(&self.parameters).bind(instance).bind(self.selection.to_ms);
+    async fn record(&self, instance: &str, phase: &str) -> Result<(), ReplayError> {
+        let sql = format!("INSERT INTO {RUN} (parameters, instance, to_ms, phase) VALUES (?, ?, ?, ?)");
+        let asked = client(&self.live).query(&sql).bind(&self.parameters).bind(instance);
+        let sign = asked.bind(self.selection.to_ms).bind(phase);
         sign.execute().await.map_err(query("record a sign of life"))
     }
 
@@ -299,7 +351,7 @@ impl Staging {
         let read = format!("SELECT count() FROM {READ} FINAL");
         let action = "count webhooks";
         let selected = self.bound(&selected).fetch_one::<u64>().await.map_err(query(action))?;
-        let read = self.live.client().query_raw(&read).fetch_one::<u64>().await.map_err(query(action))?;
+        let read = client(&self.live).query_raw(&read).fetch_one::<u64>().await.map_err(query(action))?;
         Ok((selected, read))
     }
 
@@ -312,7 +364,7 @@ impl Staging {
             webhook_id: Uuid,
         }
         let sql = format!("SELECT received_at, webhook_id FROM {READ} ORDER BY 1 DESC, 2 DESC LIMIT 1");
-        let last = self.live.client().query_raw(&sql).fetch_optional::<Last>().await;
+        let last = client(&self.live).query_raw(&sql).fetch_optional::<Last>().await;
         Ok(last.map_err(query("tell how far a replay is"))?.map(|last| (last.received_at, last.webhook_id)))
     }
 
@@ -358,13 +410,18 @@ impl Staging {
     }
 
     fn bound(&self, sql: &str) -> clickhouse::query::Query {
-        let query = self.live.client().query(sql);
+        let query = client(&self.live).query(sql);
         if self.selection.sources.is_empty() { query } else { query.bind(&self.selection.sources) }
     }
 
     async fn execute(&self, action: &'static str, sql: &str) -> Result<(), ReplayError> {
-        self.live.client().query_raw(sql).execute().await.map_err(query(action))
+        client(&self.live).query_raw(sql).execute().await.map_err(query(action))
     }
+}
+
+/// A question of a replay takes as long as it takes.
+pub(super) fn client(live: &Store) -> clickhouse::Client {
+    live.client().with_setting("max_execution_time", "0")
 }
 
 /// When a selection without an end ends: now.
@@ -372,21 +429,34 @@ pub fn until(to: Option<UnixMillis>, now: UnixMillis) -> i64 {
     to.map_or(now.0, |to| to.0.min(now.0))
 }
 
+/// A lock without a row is a replay that begins now, or one that ended before its first row.
+async fn lock_must_be_old(live: &Store) -> Result<(), ReplayError> {
+    let sql = "SELECT toInt64(dateDiff('second', metadata_modification_time, now())) FROM system.tables \
+               WHERE database = currentDatabase() AND name = ?";
+    let asked = client(live).query(sql).bind(RUN).fetch_optional::<i64>().await;
+    let seconds = asked.map_err(query("tell what replay was begun"))?.unwrap_or(i64::MAX);
+    if u64::try_from(seconds).is_ok_and(|seconds| seconds >= SILENT.as_secs()) {
+        return Ok(());
+    }
+    Err(ReplayError::UnderWay { instance: "a process that begins".to_owned(), seconds })
+}
+
 async fn begun(live: &Store) -> Result<Option<Begun>, ReplayError> {
     let sql = format!(
-        "SELECT parameters, instance, to_ms, \
+        "SELECT parameters, instance, to_ms, phase, \
          if(instance = '', toInt64(9223372036854775807), dateDiff('millisecond', at, now64(3))) AS silent_ms \
          FROM {RUN} ORDER BY at DESC LIMIT 1"
     );
-    live.client().query_raw(&sql).fetch_optional().await.map_err(query("tell what replay was begun"))
+    client(live).query_raw(&sql).fetch_optional().await.map_err(query("tell what replay was begun"))
 }
 
-/// The first table goes last: until then nobody begins another.
+/// What was mapped is forgotten first: one that ends half-way is begun anew, and never taken for a replay that maps
+/// everything to nothing. The table that is the lock goes last: until then nobody begins another.
 async fn drop_tables(live: &Store) -> Result<(), ReplayError> {
     let copies = COPIED.iter().map(|table| staged(table));
-    for table in copies.chain([READ.to_owned(), RUN.to_owned()]) {
-        let sql = format!("DROP TABLE IF EXISTS {table} SYNC");
-        live.client().query_raw(&sql).execute().await.map_err(query("drop the tables of a replay"))?;
+    for table in [READ.to_owned()].into_iter().chain(copies).chain([RUN.to_owned()]) {
+        let sql = format!("DROP TABLE IF EXISTS {table} SYNC SETTINGS max_table_size_to_drop = 0");
+        client(live).query_raw(&sql).execute().await.map_err(query("drop the tables of a replay"))?;
     }
     Ok(())
 }

@@ -5,9 +5,12 @@ use payments::Provider;
 use serde::Deserialize;
 use strum::VariantArray as _;
 
-use super::{ReplayError, Staging, query, staged};
+use super::{ReplayError, Staging, client, query, staged};
 use crate::places::Place;
 use crate::rows::time_may_differ;
+
+/// Facts that are held in memory at once.
+const TOLD_AT_ONCE: u64 = 50_000;
 
 /// Places that are settled at once.
 const SETTLED_AT_ONCE: usize = 5_000;
@@ -32,6 +35,7 @@ impl Staging {
                 parts.push((table, partition));
             }
         }
+        self.begin_to_apply().await?;
         let facts = parts.iter().filter(|(table, _)| *table == "payment_events_stored").count();
         for (done, (table, partition)) in parts.iter().enumerate() {
             self.sign_of_life().await?;
@@ -56,29 +60,28 @@ impl Staging {
             .filter(|provider| time_may_differ(**provider))
             .map(|provider| provider.name())
             .collect();
-        let sql = format!(
-            "SELECT source, event_id, fact, occurred_at, received_at, mapper_version FROM {} \
-             WHERE is_deleted = 0 AND provider IN ?",
+        // In pieces that are read whole: a question that waits for what is done with its rows is cut off.
+        let count = format!(
+            "SELECT count() FROM {} WHERE is_deleted = 0 AND provider IN ?",
             staged("payment_events_stored")
         );
-        let mut cursor =
-            self.live.client().query(&sql).bind(providers).fetch::<Told>().map_err(query(action))?;
-        let mut told = Vec::with_capacity(SETTLED_AT_ONCE);
-        loop {
-            let next = cursor.next().await.map_err(query(action))?;
-            let ended = next.is_none();
-            told.extend(next);
-            if told.len() < SETTLED_AT_ONCE && !ended {
-                continue;
-            }
-            let places: Vec<Place<'_>> = told.iter().map(Told::place).collect();
-            self.live.settle(&places).await.map_err(query(action))?;
-            if ended {
-                return Ok(());
+        let count = client(&self.live).query(&count).bind(&providers).fetch_one::<u64>().await;
+        let pieces = count.map_err(query(action))? / TOLD_AT_ONCE + 1;
+        for piece in 0..pieces {
+            let sql = format!(
+                "SELECT source, event_id, fact, occurred_at, received_at, mapper_version FROM {} \
+                 WHERE is_deleted = 0 AND provider IN ? AND cityHash64(source, event_id) % {pieces} = {piece}",
+                staged("payment_events_stored")
+            );
+            let told: Vec<Told> =
+                client(&self.live).query(&sql).bind(&providers).fetch_all().await.map_err(query(action))?;
+            for told in told.chunks(SETTLED_AT_ONCE) {
+                let places: Vec<Place<'_>> = told.iter().map(Told::place).collect();
+                self.live.settle(&places).await.map_err(query(action))?;
             }
             self.sign_of_life().await?;
-            told.clear();
         }
+        Ok(())
     }
 }
 
