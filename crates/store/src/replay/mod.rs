@@ -11,7 +11,9 @@
 //! - Nothing that came meanwhile is lost: partitions are added to, never replaced, and versions decide.
 
 mod changes;
+mod error;
 mod swap;
+mod webhook;
 
 use std::time::Duration;
 
@@ -22,10 +24,11 @@ use payments::UnixMillis;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::rows::{StoredRow, TIME};
 use crate::{Store, refusal};
 
 pub use changes::{Changes, FactChanges, Group};
+pub use error::ReplayError;
+pub use webhook::{StoredWebhook, WebhookReadRow};
 
 const PREFIX: &str = "replay_";
 const RUN: &str = "replay_run";
@@ -64,129 +67,8 @@ pub struct Selection {
     pub webhook: Option<Uuid>,
 }
 
-/// A replay cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// It is not made for a cluster's tables.
-    #[error("the tables are on cluster {cluster}: a replay attaches partitions of one server's tables only")]
-    Cluster {
-        /// Which cluster.
-        cluster: String,
-    },
-    /// Another one shows signs of life.
-    #[error("another replay is under way, on {instance}: its last sign of life is {seconds} s old")]
-    UnderWay {
-        /// Who runs it.
-        instance: String,
-        /// Age of its last sign of life, seconds.
-        seconds: i64,
-    },
-    /// Another one was begun and neither applied nor abandoned.
-    #[error(
-        "a replay of something else was begun and not finished ({parameters}): finish it, or `tillwatch replay --abandon`"
-    )]
-    Another {
-        /// What it replays.
-        parameters: String,
-    },
-    /// It was being put in place when it ended.
-    #[error(
-        "some of the replay may be in place ({parameters}): finish it by its own command, with --apply and the version that began it"
-    )]
-    HalfInPlace {
-        /// What it replays.
-        parameters: String,
-    },
-    /// This one was silent for so long that another went on with it.
-    #[error("{instance} has taken this replay over")]
-    TakenOver {
-        /// Who runs it now.
-        instance: String,
-    },
-    /// ClickHouse did not do it.
-    #[error("ClickHouse cannot {action}")]
-    Query {
-        /// What it was asked.
-        action: &'static str,
-        /// What it said.
-        #[source]
-        source: ClickHouseError,
-    },
-}
-
 fn query(action: &'static str) -> impl Fn(ClickHouseError) -> ReplayError {
     move |source| ReplayError::Query { action, source }
-}
-
-/// A stored request, to be mapped again.
-#[derive(Debug, Row, Deserialize)]
-pub struct StoredWebhook {
-    /// Our id of the request.
-    #[serde(with = "clickhouse::serde::uuid")]
-    pub webhook_id: Uuid,
-    /// The source it was posted to.
-    pub source: String,
-    /// The provider's name.
-    pub provider: String,
-    /// When it arrived, milliseconds.
-    pub received_at: i64,
-    /// When it was stored, milliseconds.
-    pub stored_at: i64,
-    /// Reference of the secret that matched.
-    pub secret: String,
-    /// What became of it.
-    pub outcome: String,
-    /// How many facts it became.
-    pub facts: u16,
-    /// W3C trace context.
-    pub traceparent: String,
-    /// As they came.
-    pub headers: Vec<(String, serde_bytes::ByteBuf)>,
-    /// The exact body.
-    pub body: serde_bytes::ByteBuf,
-}
-
-/// A webhook that was mapped again.
-#[derive(Debug, Row, Serialize)]
-pub struct WebhookReadRow<'a> {
-    received_at: i64,
-    #[serde(with = "clickhouse::serde::uuid")]
-    webhook_id: Uuid,
-    source: &'a str,
-    outcome_before: &'a str,
-    outcome: &'static str,
-    reason: &'a str,
-}
-
-impl<'a> WebhookReadRow<'a> {
-    /// The row of `webhook`, which becomes `outcome`, for `reason` if it is parked.
-    pub fn new(webhook: &'a StoredWebhook, outcome: &'static str, reason: &'a str) -> Self {
-        Self {
-            received_at: webhook.received_at,
-            webhook_id: webhook.webhook_id,
-            source: &webhook.source,
-            outcome_before: &webhook.outcome,
-            outcome,
-            reason,
-        }
-    }
-}
-
-impl StoredRow for WebhookReadRow<'_> {
-    const TABLE: &'static str = "webhooks_read";
-    const TYPES: &'static [&'static str] = &[
-        TIME,
-        "UUID",
-        "LowCardinality(String)",
-        "LowCardinality(String)",
-        "LowCardinality(String)",
-        "LowCardinality(String)",
-    ];
-
-    fn identity(&self, digest: &mut dyn FnMut(&[u8])) {
-        digest(self.webhook_id.as_bytes());
-        digest(self.outcome.as_bytes());
-    }
 }
 
 #[derive(Row, Deserialize)]
