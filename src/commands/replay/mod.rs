@@ -205,7 +205,7 @@ async fn work(
     }
     told::changes(&changes)?;
     let mut out = std::io::stdout();
-    if is_nothing(&changes) {
+    if is_nothing(&changes) && !staging.half_in_place {
         writeln!(out, "\nnothing changes")?;
         return Ok(End::Done);
     }

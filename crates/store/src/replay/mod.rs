@@ -4,8 +4,8 @@
 //! and compared. [`Staging::swap`] then attaches whole partitions: a day changes between one question and the next.
 //!
 //! Invariants:
-//! - One replay at a time: its first table is created without `IF NOT EXISTS`, and who does not create it waits for no
-//!   one.
+//! - One replay at a time: its first table is created without `IF NOT EXISTS`, and who finds it there goes on with it
+//!   only if it is the same one and nobody is at work.
 //! - What was mapped is in `webhooks_read`, written after its rows. A replay that is interrupted goes on behind its end.
 //! - Every step may be done again: copies collapse, as those of a redelivery do.
 //! - Nothing that came meanwhile is lost: partitions are added to, never replaced, and versions decide.
@@ -41,7 +41,8 @@ const COPIED: &[&str] =
 /// ClickHouse's code for a table that exists.
 const TABLE_ALREADY_EXISTS: u32 = 57;
 
-/// What a replay is at when some of it may be in place.
+/// What a replay is at when nothing of it is in place, and when some of it may be.
+const MAPPING: &str = "mapping";
 const APPLYING: &str = "applying";
 
 /// After so long without a sign of life a replay is taken for interrupted.
@@ -99,6 +100,8 @@ pub struct Staging {
     instance: String,
     /// Whether an interrupted one goes on.
     pub resumed: bool,
+    /// Whether that one was being put in place, so that it must be finished, whatever a comparison finds.
+    pub half_in_place: bool,
 }
 
 impl Staging {
@@ -125,6 +128,7 @@ impl Staging {
             }
             Err(source) => return Err(query("create the tables of a replay")(source)),
         };
+        let mut phase = MAPPING.to_owned();
         if resumed {
             match begun(live).await? {
                 Some(begun) => {
@@ -133,14 +137,23 @@ impl Staging {
                         return Err(ReplayError::Another { parameters: begun.parameters });
                     }
                     selection.to_ms = begun.to_ms;
+                    phase = begun.phase;
                 }
                 // Its first row comes right behind the table, unless it ended between the two.
                 None => lock_must_be_old(live).await?,
             }
         }
         let store = live.staged();
-        let staging = Self { live: live.clone(), store, selection, parameters, instance, resumed };
-        staging.record(&staging.instance, "mapping").await?;
+        let staging = Self {
+            live: live.clone(),
+            store,
+            selection,
+            parameters,
+            instance,
+            resumed,
+            half_in_place: phase == APPLYING,
+        };
+        staging.record(&staging.instance, &phase).await?;
         staging.sign_of_life().await?;
         staging.create().await?;
         Ok(staging)
